@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A trial installation: every file in its place, a program builds against it by pkg-config, shared and static, and
+# uninstall leaves nothing. S and B are the sources and the build.
+set -eu
+unset MAKEFLAGS MFLAGS MAKELEVEL
+if [ ! -e "$B/libefio.so" ]; then
+  echo "libefio.so is not built"
+  exit 77
+fi
+work=$(mktemp -d "$B/install.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cc=${CC:-cc}
+
+in_build() { ${MAKE:-make} -s -f "$S/Makefile" B="$B" DESTDIR="$work/root" prefix=/opt/efio "$@"; }
+
+in_build install
+root=$work/root/opt/efio
+for file in include/efio.h lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
+  test -e "$root/$file" || { echo "not installed: $file"; exit 1; }
+done
+dangling=$(find "$root" -xtype l)
+[ -z "$dangling" ] || { echo "dangling links: $dangling"; exit 1; }
+
+cat >"$work/user.c" <<'END'
+#include <efio.h>
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv) {
+  const char text[] = "hello\n";
+  int fd = ef_open(argv[argc - 1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (fd < 0 || ef_write(fd, text, strlen(text)) != 6 || ef_close(fd) || ef_drain(NULL, 10000)) return 1;
+  printf("%s\n", ef_version());
+  return 0;
+}
+END
+sed -i '1i #include <fcntl.h>' "$work/user.c"
+if command -v "${PKG_CONFIG:-pkg-config}" >/dev/null 2>&1; then
+  export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/root"
+  flags=$(pkg-config --cflags --libs efio)
+  static=$(pkg-config --cflags --libs --static efio)
+else
+  flags="-I$root/include -L$root/lib -lefio"
+  static="$flags -pthread -lstdc++"
+fi
+san=${SAN:+-fsanitize=$SAN}
+# shellcheck disable=SC2086 # lists of words
+$cc $san "$work/user.c" $flags -o "$work/shared"
+# shellcheck disable=SC2086
+$cc $san "$work/user.c" -Wl,-Bstatic $static -Wl,-Bdynamic -o "$work/static" 2>"$work/static.log" ||
+  $cc $san "$work/user.c" "$root/lib/libefio.a" -pthread -lstdc++ -I"$root/include" -o "$work/static"
+for how in shared static; do
+  rm -f "$work/out"
+  LD_LIBRARY_PATH=$root/lib "$work/$how" "$work/out"
+  [ "$(cat "$work/out")" = hello ] || { echo "$how: wrong bytes"; exit 1; }
+done
+if ldd "$work/static" | grep -q libefio; then echo "the static program wants the shared library"; exit 1; fi
+if ldd "$root/lib/libefio.so" | grep -q 'libstdc++'; then echo "libefio.so wants libstdc++"; exit 1; fi
+
+in_build uninstall
+left=$(find "$work/root" ! -type d)
+[ -z "$left" ] || { echo "left behind: $left"; exit 1; }

@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# install.sh install|uninstall: one list of files, put in place or taken away. The Makefile gives S (sources), B (build),
+# DESTDIR, VERSION, MAJOR, PARTS and the directories in the environment.
+set -eu
+action=$1
+lib=$DESTDIR$libdir include=$DESTDIR$includedir man=$DESTDIR$mandir
+
+say() { echo "  $(echo "$action" | tr '[:lower:]' '[:upper:]') $1"; }
+
+# put FILE TARGET MODE
+put() {
+  say "$2"
+  if [ "$action" = install ]; then install -D -m "$3" "$1" "$2"; else rm -f "$2"; fi
+}
+# alias OF TARGET
+alias() {
+  say "$2"
+  if [ "$action" = install ]; then ln -sf "$1" "$2"; else rm -f "$2"; fi
+}
+# A pkg-config file with today's directories, which may differ from those of configure.
+describe() {
+  say "$2"
+  if [ "$action" != install ]; then rm -f "$2"; return; fi
+  mkdir -p "${2%/*}"
+  sed -e "s|@prefix@|$prefix|; s|@libdir@|$libdir|; s|@includedir@|$includedir|; s|@VERSION@|$VERSION|" "$1" >"$2"
+}
+
+for part in $PARTS; do
+  case $part in
+    efio) home=src header=efio.h ;;
+    *) home=adapters header=$(echo "$part" | tr - _).h ;;
+  esac
+  put "$S/include/$header" "$include/$header" 644
+  put "$B/lib$part.a" "$lib/lib$part.a" 644
+  if [ "$action" = uninstall ] || [ -e "$B/lib$part.so" ]; then
+    put "$B/lib$part.so.$VERSION" "$lib/lib$part.so.$VERSION" 755
+    alias "lib$part.so.$VERSION" "$lib/lib$part.so.$MAJOR"
+    alias "lib$part.so.$VERSION" "$lib/lib$part.so"
+  fi
+  describe "$S/$home/$part.pc.in" "$lib/pkgconfig/$part.pc"
+done
+
+for page in "$S"/man/*.[37]; do
+  [ -e "$page" ] || continue
+  put "$page" "$man/man${page##*.}/${page##*/}" 644
+done
+# Names that share a page are links to it.
+[ ! -d "$S/man" ] || "$S/tools/man-names.sh" "$S"/man/*.[37] 2>/dev/null | while read -r name section file; do
+  [ -e "$S/man/$name.$section" ] || alias "$file" "$man/man$section/$name.$section"
+done

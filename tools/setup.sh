@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Installs what building, testing and the demo need and this machine lacks; silent when nothing is missing. With an
+# argument, that file is made, newer than before only if something was installed.
+set -u
+stamp=${1-}
+packages=
+
+need() { packages="$packages $1"; }
+tool() { command -v "$1" >/dev/null 2>&1 || need "$2"; }
+header() { printf '#include <stdio.h>\n#include <%s>\n' "$1" | ${CC:-cc} -E - >/dev/null 2>&1 || need "$2"; }
+# cmocka.h wants these before it.
+cmocka() {
+  printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <cmocka.h>\n' |
+    ${CC:-cc} -E - >/dev/null 2>&1 || need libcmocka-dev
+}
+
+find_missing() {
+  packages=
+  tool "${CXX:-g++}" g++
+  tool autom4te autoconf
+  tool pkg-config pkg-config
+  tool mandoc mandoc
+  tool curl curl
+  tool strace strace
+  tool taskset util-linux
+  tool nm binutils
+  header ck_pr.h libck-dev
+  header ev.h libev-dev
+  header uv.h libuv1-dev
+  cmocka
+  pkg-config --exists spdlog 2>/dev/null || need libspdlog-dev
+}
+
+apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
+
+find_missing
+if [ -n "$packages" ]; then
+  command="apt-get install -y --no-install-recommends$packages"
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "missing, by their Debian names:$packages" >&2
+    exit 1
+  fi
+  if [ "$(id -u)" = 0 ]; then
+    as_root=
+  elif sudo -n true 2>/dev/null; then
+    as_root="sudo -n"
+  else
+    echo "something is missing; this command installs it:" >&2
+    echo "  sudo $command" >&2
+    exit 1
+  fi
+  echo "  SETUP$packages"
+  # Lists that are absent or too old to name what the archive has now are fetched, once.
+  # shellcheck disable=SC2086 # a list of words
+  apt install --no-install-recommends $packages >/dev/null 2>&1 ||
+    { apt update && apt install --no-install-recommends $packages; } >&2 || exit 1
+  find_missing
+  if [ -n "$packages" ]; then
+    echo "still missing after the installation:$packages" >&2
+    exit 1
+  fi
+  [ -z "$stamp" ] || touch "$stamp"
+elif [ -n "$stamp" ] && [ ! -e "$stamp" ]; then
+  touch -t 200001010000 "$stamp"
+fi
