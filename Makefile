@@ -86,7 +86,8 @@ say = @echo "  $(1)"
 run = @$(1)
 endif
 # Warnings are kept beside the object: `make tidy` refuses them.
-compile = $(call run,mkdir -p $(@D) && { $(1) -MMD -MP -c $< -o $@ 2>$(@:.o=.log); rc=$$?; cat $(@:.o=.log) >&2; exit $$rc; })
+compile = $(call run,mkdir -p $(@D) && { $(1) -MMD -MP -c $< -o $@ 2>$(@:.o=.log); rc=$$?; \
+  cat $(@:.o=.log) >&2; exit $$rc; })
 link = $(call run,mkdir -p $(@D) && $(1))
 
 # ---- Sources
@@ -113,10 +114,12 @@ EXAMPLE_SOURCES := $(call possible,$(EXAMPLE_SOURCES))
 # ---- Libraries
 
 MAJOR := 0
-STATIC := $(if $(LIB_SOURCES),$(B)/libefio.a) $(if $(EV_SOURCES),$(B)/libefio-ev.a) $(if $(UV_SOURCES),$(B)/libefio-uv.a)
+STATIC := $(if $(LIB_SOURCES),$(B)/libefio.a) $(if $(EV_SOURCES),$(B)/libefio-ev.a) \
+  $(if $(UV_SOURCES),$(B)/libefio-uv.a)
 # The C face is the last file of the library: without it there is nothing to share.
 CAPI := $(filter src/capi.cc,$(LIB_SOURCES))
-SHARED := $(if $(CAPI),$(B)/libefio.so $(if $(EV_SOURCES),$(B)/libefio-ev.so) $(if $(UV_SOURCES),$(B)/libefio-uv.so))
+SHARED := $(if $(CAPI),$(B)/libefio.so \
+  $(if $(EV_SOURCES),$(B)/libefio-ev.so) $(if $(UV_SOURCES),$(B)/libefio-uv.so))
 
 $(B)/libefio.a: $(call objects,$(LIB_SOURCES))
 $(B)/libefio-ev.a: $(call objects,$(EV_SOURCES))
@@ -132,7 +135,8 @@ $(B)/libefio-ev.so: LOOP_LIBS = $(EV_LIBS)
 $(B)/libefio-uv.so: LOOP_LIBS = $(UV_LIBS)
 $(B)/%.so:
 	$(call say,LD $(@F))
-	$(call link,$(CXX) $(CXXFLAGS) $(LD_LIBRARY) -Wl,-soname,$(@F).$(MAJOR) $(addprefix -Wl$(comma)--version-script=,$(filter %.map,$^)) \
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_LIBRARY) -Wl,-soname,$(@F).$(MAJOR) \
+	  $(addprefix -Wl$(comma)--version-script=,$(filter %.map,$^)) \
 	  $(LDFLAGS) $(filter %.o,$^) $(if $(filter %.so,$^),-L$(B) -lefio) $(LOOP_LIBS) $(LIBS) -o $@.$(VERSION))
 	@ln -sf $(@F).$(VERSION) $@.$(MAJOR) && ln -sf $(@F).$(VERSION) $@
 comma := ,
@@ -147,7 +151,7 @@ $(B)/obj/lockfree/%.o: $(S)/lockfree/%.c $(CONFIG)
 	$(call say,CC lockfree/$*)
 	$(call compile,$(CC) $(CPPFLAGS) $(EF_CFLAGS) $(CFLAGS))
 
-# Adapters, tests, examples and the benchmark see the loops' headers too. Adapters and examples see nothing of the inside.
+# Adapters, tests, examples and the benchmark see the loops' headers too; adapters and examples nothing of the inside.
 PUBLIC_COMMON := $(filter-out -I%,$(COMMON)) -I$(S)/include $(EV_CFLAGS) $(UV_CFLAGS)
 TEST_INCLUDES := -I$(S)/tests $(EV_CFLAGS) $(UV_CFLAGS) $(CMOCKA_CFLAGS)
 
@@ -157,7 +161,8 @@ $(B)/obj/adapters/%.o: $(S)/adapters/%.c $(CONFIG)
 
 $(B)/obj/adapters/%.o: $(S)/adapters/%.cc $(CONFIG)
 	$(call say,CXX adapters/$*)
-	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics $(PUBLIC_COMMON) $(CXXFLAGS))
+	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics \
+	  $(PUBLIC_COMMON) $(CXXFLAGS))
 
 $(B)/obj/examples/%.o: $(S)/examples/%.c $(CONFIG)
 	$(call say,CC examples/$*)
@@ -177,7 +182,8 @@ $(B)/obj/tests/%.o: $(S)/tests/%.cc $(CONFIG)
 
 $(B)/obj/bench/%.o: $(S)/bench/%.cc $(CONFIG)
 	$(call say,CXX bench/$*)
-	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(COMMON) -I$(S)/bench $(EV_CFLAGS) $(UV_CFLAGS) $(SPDLOG_CFLAGS) $(CXXFLAGS))
+	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(COMMON) -I$(S)/bench \
+	  $(EV_CFLAGS) $(UV_CFLAGS) $(SPDLOG_CFLAGS) $(CXXFLAGS))
 
 -include $(wildcard $(foreach d,src lockfree adapters examples tests bench,$(B)/obj/$(d)/*.d))
 
@@ -193,7 +199,8 @@ $(call needs_ev,$(TESTS)): $(filter %-ev.a,$(STATIC))
 $(call needs_uv,$(TESTS)): $(filter %-uv.a,$(STATIC))
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
-	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< $(LOOP_LIBS) $(B)/libefio.a $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
+	  $(LOOP_LIBS) $(B)/libefio.a $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
 
 # Examples are linked as a user's program is: with the shared libraries.
 EXAMPLES := $(if $(CAPI),$(call programs,$(EXAMPLE_SOURCES)))
@@ -201,13 +208,16 @@ $(call needs_ev,$(EXAMPLES)): LOOP_LIBS = -lefio-ev $(EV_LIBS)
 $(call needs_uv,$(EXAMPLES)): LOOP_LIBS = -lefio-uv $(UV_LIBS)
 $(B)/examples/%: $(B)/obj/examples/%.o $(SHARED)
 	$(call say,LD examples/$*)
-	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< -L$(B) '-Wl,-rpath,$$ORIGIN/..' $(LOOP_LIBS) -lefio $(LIBS) -o $@)
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
+	  -L$(B) '-Wl,-rpath,$$ORIGIN/..' $(LOOP_LIBS) -lefio $(LIBS) -o $@)
 
 BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench))
-BENCH_LIBS = $(SPDLOG_LIBS) $(if $(shell grep -l benchmark/benchmark.h $(addprefix $(S)/,$(BENCH_SOURCES))),$(BENCHMARK_LIBS))
+BENCH_LIBS = $(SPDLOG_LIBS) \
+  $(if $(shell grep -l benchmark/benchmark.h $(addprefix $(S)/,$(BENCH_SOURCES))),$(BENCHMARK_LIBS))
 $(B)/efio-bench: $(call objects,$(BENCH_SOURCES)) $(STATIC)
 	$(call say,LD $(@F))
-	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $(filter %.o,$^) $(filter %-ev.a %-uv.a,$^) $(B)/libefio.a \
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $(filter %.o,$^) \
+	  $(filter %-ev.a %-uv.a,$^) $(B)/libefio.a \
 	  $(EV_LIBS) $(UV_LIBS) $(BENCH_LIBS) $(LIBS) -o $@)
 
 .SECONDARY:
@@ -215,8 +225,8 @@ all: $(STATIC) $(SHARED) $(EXAMPLES)
 
 # ---- Tests: one runner, one count at the end
 
-export_all = S='$(abspath $(S))' B='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' MANDOC='$(MANDOC)' SAN='$(SAN)' \
-  HAVE_EV='$(HAVE_EV)' HAVE_UV='$(HAVE_UV)'
+export_all = S='$(abspath $(S))' B='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' MANDOC='$(MANDOC)' \
+  SAN='$(SAN)' HAVE_EV='$(HAVE_EV)' HAVE_UV='$(HAVE_UV)'
 runner = $(export_all) $(S)/tools/run-tests.sh $(B)/test-logs
 UNIT := $(filter $(B)/tests/test_%,$(TESTS))
 STRESS := $(filter $(B)/tests/stress_%,$(TESTS))
@@ -268,8 +278,9 @@ endif
 
 # ---- Installation and release
 
-INSTALL_ENV = S='$(S)' B='$(B)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' MAJOR='$(MAJOR)' prefix='$(prefix)' libdir='$(libdir)' \
-  includedir='$(includedir)' mandir='$(mandir)' PARTS='efio $(if $(EV_SOURCES),efio-ev) $(if $(UV_SOURCES),efio-uv)'
+INSTALL_ENV = S='$(S)' B='$(B)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' MAJOR='$(MAJOR)' \
+  prefix='$(prefix)' libdir='$(libdir)' includedir='$(includedir)' mandir='$(mandir)' \
+  PARTS='efio $(if $(EV_SOURCES),efio-ev) $(if $(UV_SOURCES),efio-uv)'
 install: $(STATIC) $(SHARED)
 	@$(INSTALL_ENV) $(S)/tools/install.sh install
 
@@ -294,4 +305,5 @@ help:
 	@sed -n 's/^## \{0,1\}//p' $(S)/Makefile
 
 FORCE:
-.PHONY: all build-tests $(CHECKS) sanitized tidy man-lint demo bench install uninstall dist distcheck setup clean help FORCE
+.PHONY: all build-tests $(CHECKS) sanitized tidy man-lint demo bench install uninstall \
+  dist distcheck setup clean help FORCE

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Makes the release archive B/efio-VERSION.tar.gz: what is committed, and configure. The same commit gives the same bytes.
+# Makes the release archive B/efio-VERSION.tar.gz: what is committed, and configure. One commit gives always the same
+# bytes.
 set -eu
 name=efio-$VERSION
 work=$B/dist

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# install.sh install|uninstall: one list of files, put in place or taken away. The Makefile gives S (sources), B (build),
-# DESTDIR, VERSION, MAJOR, PARTS and the directories in the environment.
+# install.sh install|uninstall: one list of files, put in place or taken away. The Makefile gives S (sources),
+# B (build), DESTDIR, VERSION, MAJOR, PARTS and the directories in the environment.
 set -eu
 action=$1
 lib=$DESTDIR$libdir include=$DESTDIR$includedir man=$DESTDIR$mandir
