@@ -133,13 +133,15 @@ $(B)/libefio-ev.so: $(call objects,$(EV_SOURCES)) $(S)/adapters/efio-ev.map $(B)
 $(B)/libefio-uv.so: $(call objects,$(UV_SOURCES)) $(S)/adapters/efio-uv.map $(B)/libefio.so
 $(B)/libefio-ev.so: LOOP_LIBS = $(EV_LIBS)
 $(B)/libefio-uv.so: LOOP_LIBS = $(UV_LIBS)
+LD_NAMES = -Wl,-soname,$(@F).$(MAJOR) $(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^))
+# A program that calls the adapter alone must find the library below it all the same.
+RPATH := '-Wl,-rpath,$$ORIGIN/..' -Wl,--no-as-needed
+comma := ,
 $(B)/%.so:
 	$(call say,LD $(@F))
-	$(call link,$(CXX) $(CXXFLAGS) $(LD_LIBRARY) -Wl,-soname,$(@F).$(MAJOR) \
-	  $(addprefix -Wl$(comma)--version-script=,$(filter %.map,$^)) \
-	  $(LDFLAGS) $(filter %.o,$^) $(if $(filter %.so,$^),-L$(B) -lefio) $(LOOP_LIBS) $(LIBS) -o $@.$(VERSION))
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_LIBRARY) $(LD_NAMES) $(LDFLAGS) \
+	  $(filter %.o,$^) $(if $(filter %.so,$^),-L$(B) -lefio) $(LOOP_LIBS) $(LIBS) -o $@.$(VERSION))
 	@ln -sf $(@F).$(VERSION) $@.$(MAJOR) && ln -sf $(@F).$(VERSION) $@
-comma := ,
 
 # ---- Objects
 
@@ -209,7 +211,7 @@ $(call needs_uv,$(EXAMPLES)): LOOP_LIBS = -lefio-uv $(UV_LIBS)
 $(B)/examples/%: $(B)/obj/examples/%.o $(SHARED)
 	$(call say,LD examples/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
-	  -L$(B) '-Wl,-rpath,$$ORIGIN/..' $(LOOP_LIBS) -lefio $(LIBS) -o $@)
+	  -L$(B) $(RPATH) $(LOOP_LIBS) -lefio $(LIBS) -o $@)
 
 BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench))
 BENCH_LIBS = $(SPDLOG_LIBS) \
