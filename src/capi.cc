@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The C face: checks what callers hand in, takes references, turns negated errnos into -1 and errno. Nothing else.
+#pragma GCC visibility push(default)
+#include <efio.h>
+#pragma GCC visibility pop
+
+#include "clock.hh"
+#include "flusher.hh"
+#include "opener.hh"
+#include "port.hh"
+#include "process.hh"
+#include "reader.hh"
+#include "runtime.hh"
+#include "sys.hh"
+#include "thread.hh"
+#include "writer.hh"
+
+#include <fcntl.h>
+#include <limits.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstring>
+
+using namespace ef;
+
+namespace {
+
+template<class T> T answer(T r) noexcept {
+  if (r >= 0) return r;
+  errno = static_cast<int>(-r);
+  return -1;
+}
+
+ef_port *no_port(int error) noexcept {
+  errno = -error;
+  return nullptr;
+}
+
+// A reference for the length of a call.
+class file_reference {
+ public:
+  explicit file_reference(int fd) noexcept : error_(here() || fd >= 0 ? files.get(fd, &f_) : -EBADF) {}
+  ~file_reference() {
+    if (error_ == 0 && files.put(static_cast<std::uint32_t>(f_->handle) & 0xfffff)) schedule_release(*f_);
+  }
+  file_reference(const file_reference &) = delete;
+  file_reference &operator=(const file_reference &) = delete;
+  int error() const noexcept { return error_; }
+  file *operator->() const noexcept { return f_; }
+  file &operator*() const noexcept { return *f_; }
+
+ private:
+  file *f_ = nullptr;
+  int error_;
+};
+
+int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
+  if (count < 1 || count > limits::iov_max) return -EINVAL;
+  if (!iov) return -EFAULT;
+  *total = 0;
+  for (int i = 0; i < count; ++i) {
+    if (iov[i].iov_len > SSIZE_MAX - *total) return -EINVAL;
+    if (!iov[i].iov_base && iov[i].iov_len) return -EFAULT;
+    *total += iov[i].iov_len;
+  }
+  return 0;
+}
+
+int sticking(const file &f) noexcept {
+  int e = f.open_error.load(std::memory_order_acquire);   // pairs with the opener
+  return e ? e : f.error.load(std::memory_order_acquire); // pairs with stick_error
+}
+
+unsigned true_now(file &f, unsigned events) noexcept {
+  unsigned now = 0;
+  if ((events & EF_READ) && maybe_readable(f)) now |= EF_READ;
+  if ((events & EF_WRITE) && maybe_writable(f)) now |= EF_WRITE;
+  if ((events & EF_OPEN) && state_of(f) != file_state::opening) now |= EF_OPEN;
+  return now;
+}
+
+// Sees to it that what is waited for will come.
+void help_along(file &f, unsigned events) noexcept {
+  if (events & EF_READ) fetch_for(f);
+  if (!(events & EF_WRITE) || !f.can_write) return;
+  flush_now(f);
+  if (!here()->chunks.may_take_large()) await_chunk(f);
+}
+
+// A request for durability of all accepted so far; its number, to be compared with syncs_done. tell: by an event as
+// well.
+std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
+  *target = f.out.accepted();
+  raise(f.sync_target, *target);
+  std::uint64_t w = f.syncs_wanted.load(std::memory_order_relaxed), to;
+  do to = (w + 2) | tell;
+  while (!f.syncs_wanted.compare_exchange_weak(w, to, std::memory_order_seq_cst)); // pairs with serve_syncs
+  return to / 2;
+}
+
+int wait_for_sync(file &f, std::int64_t deadline) noexcept {
+  if (!f.can_write) return -EBADF;
+  if (int e = sticking(f)) return -e;
+  std::uint64_t target, number = request_sync(f, false, &target);
+  schedule_flush(f);
+  for (;;) {
+    std::uint32_t key = f.changed.prepare_wait();
+    bool done = f.syncs_done.load(std::memory_order_seq_cst) >= number; // pairs with serve_syncs
+    if (done || f.closing.load(std::memory_order_seq_cst)) {
+      f.changed.cancel_wait();
+      if (f.synced.load(std::memory_order_acquire) >= target && done) return EF_SYNC; // pairs with serve_syncs
+      int e = f.sync_error.load(std::memory_order_acquire);
+      return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
+    }
+    if (!f.changed.wait(key, left_ns(deadline)) && left_ns(deadline) == 0) return 0;
+  }
+}
+
+int wait_for_bits(file &f, unsigned events, std::int64_t deadline) noexcept {
+  for (;;) {
+    std::uint32_t key = f.changed.prepare_wait();
+    unsigned now = true_now(f, events);
+    bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close
+    if (now || closing) {
+      f.changed.cancel_wait();
+      return now ? static_cast<int>(now) : -EBADF;
+    }
+    help_along(f, events);
+    if (!f.changed.wait(key, left_ns(deadline)) && left_ns(deadline) == 0) return static_cast<int>(true_now(f, events));
+  }
+}
+
+} // namespace
+
+// ---- Ports
+
+const char *ef_version(void) { return "0.1.0"; }
+
+ef_port *ef_port_new(const ef_port_options *options) {
+  ef_port_options o{};
+  if (options) {
+    if (options->size != sizeof o) return no_port(-EINVAL);
+    o = *options;
+    if (o.wake && o.notify) return no_port(-EINVAL);
+  }
+  int error;
+  port *p = port_make(o, &error);
+  if (!p) return no_port(error);
+  drain_at_exit();
+  return reinterpret_cast<ef_port *>(p);
+}
+
+ef_port *ef_port_default(void) {
+  int error;
+  port *p = resolve_port(nullptr, &error);
+  return p ? reinterpret_cast<ef_port *>(p) : no_port(error);
+}
+
+int ef_port_free(ef_port *given) {
+  int error;
+  port *p = resolve_port(given, &error);
+  if (!p) return answer(error);
+  if (is_default_port(*p) || p->files.load(std::memory_order_acquire) > 0) return answer(-EBUSY); // pairs with release
+  port_abandon(*p);
+  port_release(*p);
+  return 0;
+}
+
+int ef_port_abandon(ef_port *given) {
+  int error;
+  port *p = resolve_port(given, &error);
+  if (!p) return answer(error);
+  if (is_default_port(*p)) return answer(-EBUSY);
+  port_abandon(*p);
+  port_release(*p);
+  return 0;
+}
+
+int ef_port_next(ef_port *given, ef_event *out, int max) {
+  int error;
+  if (max < 1) return answer(-EINVAL);
+  if (!out) return answer(-EFAULT);
+  port *p = resolve_port(given, &error);
+  return answer(p ? port_next(*p, out, max) : error);
+}
+
+int ef_port_fd(ef_port *given) {
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? port_event_fd(*p) : error);
+}
+
+int ef_port_wake(ef_port *given, ef_wake_fn *wake, void *arg) {
+  int error;
+  port *p = resolve_port(given, &error);
+  if (!p) return answer(error);
+  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
+  if (c && c->notify) return answer(-ENOTSUP);
+  return answer(port_set_callback(*p, {wake, nullptr, arg}));
+}
+
+int ef_port_notify(ef_port *given, ef_notify_fn *notify, void *arg) {
+  int error;
+  port *p = resolve_port(given, &error);
+  if (!p) return answer(error);
+  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
+  if (c && c->wake) return answer(-ENOTSUP);
+  return answer(port_set_callback(*p, {nullptr, notify, arg}));
+}
+
+ef_port *ef_port_of(int fd) {
+  file_reference f(fd);
+  return f.error() ? no_port(f.error()) : reinterpret_cast<ef_port *>(f->home);
+}
+
+int ef_drain(ef_port *given, int timeout_ms) {
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? drain(p, timeout_ms) : error);
+}
+
+int ef_port_stats(ef_port *given, ef_port_counters *out) {
+  if (!out) return answer(-EFAULT);
+  if (out->size != sizeof *out) return answer(-EINVAL);
+  int error;
+  port *p = resolve_port(given, &error);
+  if (!p) return answer(error);
+  out->files = static_cast<std::uint64_t>(p->files.load(std::memory_order_relaxed));
+  out->events = p->events.load(std::memory_order_relaxed);
+  out->wakes = p->wakes.load(std::memory_order_relaxed);
+  out->pool_bytes = here()->chunks.bytes();
+  out->pool_bytes_max = chunk_pool::bytes_max();
+  out->threads = threads_running();
+  out->engine = p->engine_used->id;
+  out->engine_name = p->engine_used->name;
+  out->engine_reason = p->engine_reason;
+  return 0;
+}
+
+// ---- Files
+
+int ef_open(const char *path, int flags, ...) {
+  mode_t mode = 0;
+  if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) {
+    va_list args;
+    va_start(args, flags);
+    mode = va_arg(args, mode_t);
+    va_end(args);
+  }
+  return ef_openat(nullptr, AT_FDCWD, path, flags, mode, nullptr);
+}
+
+int ef_openat(ef_port *given, int dirfd, const char *path, int flags, mode_t mode, const ef_file_options *options) {
+  if (!path) return answer(-EFAULT);
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? open_path(*p, dirfd, path, flags, mode, options) : error);
+}
+
+int ef_fdopen(ef_port *given, int osfd, const ef_file_options *options) {
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? open_descriptor(*p, osfd, options) : error);
+}
+
+ssize_t ef_read(int fd, void *buf, size_t len) {
+  if (len > SSIZE_MAX) return answer<ssize_t>(-EINVAL);
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  if (!f->can_read) return answer<ssize_t>(-EBADF);
+  if (!buf && len) return answer<ssize_t>(-EFAULT);
+  iovec one{buf, len};
+  return answer(read_file(*f, &one, 1));
+}
+
+ssize_t ef_readv(int fd, const struct iovec *iov, int iovcnt) {
+  std::size_t total;
+  int bad = check_iov(iov, iovcnt, &total);
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  return answer(bad ? bad : read_file(*f, iov, iovcnt));
+}
+
+ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt) {
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  if (iovcnt < 1 || iovcnt > limits::iov_max) return answer<ssize_t>(-EINVAL);
+  if (!iov) return answer<ssize_t>(-EFAULT);
+  return answer(peek_file(*f, iov, iovcnt));
+}
+
+int ef_consume(int fd, size_t len) {
+  file_reference f(fd);
+  return answer(f.error() ? f.error() : consume_file(*f, len));
+}
+
+off_t ef_seek(int fd, off_t offset, int whence) {
+  file_reference f(fd);
+  return answer<off_t>(f.error() ? f.error() : seek_file(*f, offset, whence));
+}
+
+ssize_t ef_write(int fd, const void *buf, size_t len) {
+  if (write_fast(fd, buf, len)) return static_cast<ssize_t>(len);
+  iovec one{const_cast<void *>(buf), len};
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  if (!f->can_write) return answer<ssize_t>(-EBADF);
+  if (len > SSIZE_MAX) return answer<ssize_t>(-EINVAL);
+  if (!buf && len) return answer<ssize_t>(-EFAULT);
+  return answer(write_file(*f, &one, 1, len));
+}
+
+ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {
+  std::size_t total;
+  int bad = check_iov(iov, iovcnt, &total);
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  return answer(bad ? bad : write_file(*f, iov, iovcnt, total));
+}
+
+int ef_watch(int fd, unsigned events, void *data) {
+  constexpr unsigned known = EF_READ | EF_WRITE | EF_OPEN | EF_SYNC | EF_CLOSE;
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (events & ~known) return answer(-EINVAL);
+  f->data.store(data, std::memory_order_release); // pairs with event_of
+  if (events == 0) {
+    f->syncs_wanted.fetch_and(~std::uint64_t{1}, std::memory_order_relaxed);
+    disarm(*f, ready_word::bits);
+    port_callback *c = f->home->callback.load(std::memory_order_acquire); // pairs with port_set_callback
+    if (c && c->notify) port_quiesce(*f->home);                           // the old data is not seen again
+    return 0;
+  }
+  if (unsigned now = true_now(*f, events)) return static_cast<int>(now);
+  arm(*f, events);
+  help_along(*f, events);
+  unsigned now = true_now(*f, events); // again: what came true before the arming told nobody
+  if (now) disarm(*f, events);
+  return static_cast<int>(now);
+}
+
+int ef_ready(int fd) {
+  file_reference f(fd);
+  return answer(f.error() ? f.error() : static_cast<int>(true_now(*f, EF_READ | EF_WRITE)));
+}
+
+int ef_wait(int fd, unsigned events, int timeout_ms) {
+  std::int64_t deadline = deadline_ns(timeout_ms);
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (events == EF_SYNC) return answer(wait_for_sync(*f, deadline));
+  if (events == 0 || (events & ~(EF_READ | EF_WRITE | EF_OPEN))) return answer(-EINVAL);
+  return answer(wait_for_bits(*f, events, deadline));
+}
+
+int ef_flush(int fd) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!f->can_write) return answer(-EBADF);
+  if (int e = sticking(*f)) return answer(-e);
+  flush_now(*f);
+  return 0;
+}
+
+int ef_sync(int fd) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!f->can_write) return answer(-EBADF);
+  if (int e = sticking(*f)) return answer(-e);
+  std::uint64_t target;
+  request_sync(*f, true, &target);
+  schedule_flush(*f);
+  return 0;
+}
+
+int ef_close(int fd) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (int r = files.close(fd)) return answer(r); // another thread was first
+  int e = sticking(*f);
+  port_busy(*f->home); // until release()
+  if (f->can_write) f->out.close();
+  f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn
+  f->changed.notify_all();
+  schedule_flush(*f);
+  return answer(-e);
+}
+
+int ef_fstat(int fd, struct stat *out) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!out) return answer(-EFAULT);
+  if (state_of(*f) == file_state::opening) {
+    arm(*f, EF_OPEN);
+    if (state_of(*f) == file_state::opening) return answer(-EAGAIN);
+    disarm(*f, EF_OPEN);
+  }
+  if (int e = f->open_error.load(std::memory_order_acquire)) return answer(-e); // pairs with the opener
+  return answer(sys->stat_now(f->osfd, out));
+}
+
+int ef_file_stats(int fd, ef_file_counters *out) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!out) return answer(-EFAULT);
+  if (out->size != sizeof *out) return answer(-EINVAL);
+  auto get = [](const std::atomic<std::uint64_t> &c) {
+    return c.load(std::memory_order_acquire);
+  };                            // pairs with the lane
+  out->synced = get(f->synced); // in this order: never more than the next
+  out->written = get(f->written);
+  out->accepted = f->can_write ? f->out.accepted() : 0;
+  out->dropped = get(f->dropped);
+  out->dropped_calls = get(f->dropped_calls);
+  out->lost = get(f->lost);
+  out->refused_calls = get(f->refused_calls);
+  out->read = get(f->bytes_read);
+  out->read_hits = get(f->read_hits);
+  out->read_misses = get(f->read_misses);
+  out->read_background = get(f->read_background);
+  out->flushes = get(f->flushes);
+  out->syncs = get(f->syncs);
+  out->error = sticking(*f);
+  out->write_trouble = f->trouble.load(std::memory_order_acquire);
+  return 0;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One open file: its states and their table of moves, its two streams, the errors that stick. Lives in a slot of the
+// handle table, whose memory is type-stable: all zero is a file that nobody can use.
+#ifndef EF_FILE_HH
+#define EF_FILE_HH
+
+#include "engine.hh"
+#include "event_count.hh"
+#include "read_stream.hh"
+#include "timekeeper.hh"
+#include "worker_pool.hh"
+#include "write_stream.hh"
+
+#include <atomic>
+#include <cstdint>
+
+namespace ef {
+
+struct port;
+struct file;
+
+enum class file_state : std::uint8_t { vacant, opening, open, failed, closed };
+// closed: the descriptor is given back, events may still wait. vacant again when the slot is free.
+inline bool may_move(file_state from, file_state to) noexcept {
+  using enum file_state;
+  switch (to) {
+  case opening:
+    return from == vacant || from == closed;
+  case open:
+    return from == opening;
+  case failed:
+    return from == opening;
+  case closed:
+    return from == open || from == failed;
+  case vacant:
+    return from == opening; // ef_open itself went wrong
+  }
+  return false;
+}
+
+// Where the flush lane is: at most one thread flushes, syncs or closes a file at a time.
+// ended: the file is closed and everything is written or given up; nothing starts it again.
+enum class lane_state : std::uint8_t { idle, queued, running, rerun, ended };
+// Where the background read is. The reader moves idle -> running and done -> idle, the engine's completion running ->
+// done.
+enum class fetch_state : std::uint8_t { idle, running, done };
+// What an inline read may use; found out by the first one. Reader's; open() sets the first value.
+enum class inline_mode : std::uint8_t { never, nowait, memory };
+
+// readiness word: armed bits (EF_) in the low half, bits ready to be taken in the high half, and whether the file is on
+// its port's list.
+namespace ready_word {
+constexpr std::uint32_t listed = 1u << 31;
+constexpr unsigned ready_shift = 16;
+constexpr std::uint32_t bits = 0xff;
+constexpr std::uint32_t armed_of(std::uint32_t w) { return w & bits; }
+constexpr std::uint32_t ready_of(std::uint32_t w) { return w >> ready_shift & bits; }
+}
+
+// A file on somebody's take-all list.
+struct file_node {
+  ef_list_node node;
+  file *owner;
+};
+
+struct file {
+  // ---- hot: touched by every write
+  write_stream out;
+  std::atomic<bool> dirty; // a flush is bound to come; writers raise it, the lane lowers it. See mark_dirty, lane
+  // ---- fixed from open to close, published with the slot
+  int handle;
+  port *home;
+  bool can_read, can_write, append, make_durable_parent;
+  int flags, dirfd; // of open; dirfd is ours, or AT_FDCWD
+  mode_t mode;
+  char *path; // ours; null for adopted descriptors
+  std::int64_t flush_interval_ns;
+  int when_full;
+  int window_most;
+  // ---- set by the opener before state says open
+  int osfd;
+  bool seekable, pollable, in_memory;
+  std::atomic<std::int64_t> write_offset; // lane's: where the next written byte goes; -1 before the first look
+
+  std::atomic<file_state> state;
+  std::atomic<int> open_error;
+  std::atomic<int> error;   // the error that sticks; first one stays
+  std::atomic<int> trouble; // passing write trouble
+  std::atomic<int> close_error;
+
+  // ---- readiness (port.cc)
+  file_node ready_node;
+  std::atomic<std::uint32_t> readiness;
+  std::atomic<void *> data;
+  std::atomic<int> pins; // life, listed, two timers, starved: the slot is freed with the last
+  event_count<> changed; // ef_wait sleeps here
+
+  // ---- flush lane (flusher.cc)
+  job flush_job;
+  std::atomic<lane_state> lane;
+  timer age_timer, retry_timer;
+  std::atomic<bool> aging, retrying;
+  std::atomic<bool> closing, starved;
+  file_node starved_node;
+  std::atomic<std::uint64_t> syncs_wanted;    // requests so far, times 2, + 1 if one of those open wants an event
+  std::atomic<std::uint64_t> syncs_done;      // requests answered
+  std::atomic<std::uint64_t> flush_target;    // stream position up to which bytes are to be written without delay
+  std::atomic<std::uint64_t> sync_target;     // stream position that the latest of them means
+  std::atomic<int> sync_error;                // of the last one done
+  std::atomic<std::uint64_t> written, synced; // stream positions
+  std::atomic<bool> parent_synced;
+  job open_job, release_job;
+
+  // ---- reading: one reader at a time, who holds `reading`
+  std::atomic<bool> reading;
+  read_stream in;
+  std::int64_t position; // of the next byte given to the caller
+  std::int64_t window;   // chunks of the next background read
+  int hits;
+  std::uint32_t inline_fill;      // bytes of the next inline read through a chunk
+  std::atomic<inline_mode> how;   // reader's after open
+  int pending_error;              // of a background read, to be told after its bytes
+  bool pending_end;               // a background read met the end of file
+  bool fetch_stale, fetch_waited; // the running one is not wanted any more; somebody met EAGAIN because of it
+  std::int64_t fetch_began;
+  std::uint64_t writes_seen; // accepted when the read stream was filled
+  std::atomic<fetch_state> fetch;
+  io_request request;
+  chunk *fetch_chunks[limits::read_window_max];
+  int fetch_count;
+  std::atomic<std::int64_t> write_base;        // ef_seek: file offset ...
+  std::atomic<std::uint64_t> write_base_since; // ... of this stream position
+
+  // ---- counters
+  std::atomic<std::uint64_t> dropped, dropped_calls, lost, refused_calls, bytes_read, read_hits, read_misses,
+      read_background, flushes, syncs;
+};
+
+// Checked moves; any thread that is entitled to them by the table of file.hh.
+void move_state(file &f, file_state to) noexcept;
+
+inline file_state state_of(const file &f) noexcept {
+  return f.state.load(std::memory_order_acquire);
+} // pairs with move_state
+
+// The first error stays; true if this one was it.
+bool stick_error(file &f, int error) noexcept;
+
+} // namespace ef
+#endif

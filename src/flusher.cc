@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The flush lane: what it does in one turn, and when it comes again.
+#include "flusher.hh"
+
+#include "clock.hh"
+#include "port.hh"
+#include "process.hh"
+#include "sys.hh"
+
+#include <efio.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
+namespace ef {
+namespace {
+
+enum class turn { over, again, ended };
+
+void add_timer(file &f, timer &t, std::atomic<bool> &in, std::int64_t delay_ns) noexcept {
+  if (in.exchange(true, std::memory_order_acq_rel)) return; // pairs with timer_fired; it is in already
+  pin(f);
+  t.deadline = now_ns() + delay_ns;
+  here()->time.add(&t);
+}
+
+void timer_fired(file &f, std::atomic<bool> &in) noexcept {
+  in.store(false, std::memory_order_release); // pairs with add_timer
+  if (f.dirty.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst)) flush_now(f);
+  unpin(f);
+}
+
+void age_fired(timer *t) {
+  file &f = *static_cast<file *>(t->owner);
+  timer_fired(f, f.aging);
+}
+void retry_fired(timer *t) {
+  file &f = *static_cast<file *>(t->owner);
+  timer_fired(f, f.retrying);
+}
+
+void retry_in(file &f, std::int64_t ns) noexcept { add_timer(f, f.retry_timer, f.retrying, ns); }
+
+// Errors that pass: the bytes are kept and tried again. EFBIG: a limit of the process, which the process may raise.
+bool passes(int error) noexcept { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+// Everything accepted so far is given up.
+void discard(file &f) noexcept {
+  iovec iov[limits::flush_spans];
+  std::int64_t base;
+  std::uint64_t lost = 0;
+  while (int n = f.out.gather(iov, limits::flush_spans, SIZE_MAX / 2, &base)) {
+    std::size_t bytes = 0;
+    for (int i = 0; i < n; ++i) bytes += iov[i].iov_len;
+    f.out.consume(bytes);
+    lost += bytes;
+  }
+  f.lost.fetch_add(lost, std::memory_order_relaxed);
+}
+
+void fail(file &f, int error) noexcept {
+  bool first = stick_error(f, error);
+  f.out.close(); // writers meet the error from now on
+  discard(f);
+  if (first) post(f, EF_ERROR);
+  post(f, EF_WRITE);
+}
+
+// The error of a write. True: the lane goes on, as if nothing had happened, at a later time.
+void write_failed(file &f, int error) noexcept {
+  if (error == EAGAIN && f.pollable) return retry_in(f, limits::retry_pipe_ns);
+  if (!passes(error)) return fail(f, error);
+  if (f.trouble.exchange(error, std::memory_order_seq_cst) != error) post(f, EF_ERROR);
+  if (!f.closing.load(std::memory_order_seq_cst)) return retry_in(f, f.flush_interval_ns);
+  // Nobody is left to make room for: ef_close promises an end.
+  fail(f, error);
+}
+
+// Where a unit of n bytes from offset on ends: at an aligned offset if more than that is there, unless records must
+// stay whole.
+std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept {
+  if (f.append || !f.seekable || n < limits::flush_align) return n;
+  std::size_t rest = static_cast<std::uint64_t>(offset + static_cast<std::int64_t>(n)) % limits::flush_align;
+  return n < limits::flush_unit ? n : n - rest;
+}
+
+int cut(iovec *iov, int count, std::size_t n) noexcept {
+  for (int i = 0; i < count; ++i) {
+    if (n <= iov[i].iov_len) {
+      iov[i].iov_len = n;
+      return i + 1;
+    }
+    n -= iov[i].iov_len;
+  }
+  return count;
+}
+
+ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
+  f.flushes.fetch_add(1, std::memory_order_relaxed);
+  if (f.pollable) { // a blocking pipe must not hold the thread: what a ready pipe takes without waiting is a page
+    if (!sys->writable_now(f.osfd)) return -EAGAIN;
+    return sys->writev(f.osfd, iov, cut(iov, count, std::min(bytes, limits::page_bytes)));
+  }
+  if (f.append || !f.seekable) return sys->writev(f.osfd, iov, count);
+  return sys->pwritev(f.osfd, iov, count, f.write_offset.load(std::memory_order_relaxed));
+}
+
+// Less than this is left to grow older: a flusher that runs after the writers line by line costs more than it brings.
+std::size_t least_bytes(file &f) noexcept {
+  std::uint64_t done = f.out.consumed();
+  bool wanted = done < f.flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
+                done < f.sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
+  return wanted ? 1 : limits::flush_align;
+}
+
+// One unit: bytes written, 0 = nothing to write now, or a negated errno.
+ssize_t flush_unit(file &f) noexcept {
+  iovec iov[limits::flush_spans];
+  std::int64_t base;
+  int count = f.out.gather(iov, limits::flush_spans, limits::flush_unit, &base);
+  if (base >= 0 && !f.append) f.write_offset.store(base, std::memory_order_relaxed);
+  std::size_t bytes = 0;
+  for (int i = 0; i < count; ++i) bytes += iov[i].iov_len;
+  if (bytes < least_bytes(f)) return 0;
+  bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
+  ssize_t r = write_unit(f, iov, cut(iov, count, bytes), bytes);
+  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
+  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  f.out.consume(static_cast<std::size_t>(r));
+  f.written.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_release); // pairs with readers of counters
+  f.trouble.store(0, std::memory_order_relaxed);
+  tell_room(f);
+  return r;
+}
+
+// Writes what is committed, up to a turn's worth.
+turn write_out(file &f) noexcept {
+  for (int i = 0; i < limits::flush_units_a_turn; ++i) {
+    ssize_t r = flush_unit(f);
+    if (r == 0) return turn::over;
+    if (r < 0) {
+      write_failed(f, static_cast<int>(-r));
+      return turn::over;
+    }
+  }
+  return turn::again;
+}
+
+int make_durable(file &f) noexcept {
+  f.syncs.fetch_add(1, std::memory_order_relaxed);
+  int r = sys->fdatasync(f.osfd);
+  if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
+  if (r < 0) return r;
+  if (!f.make_durable_parent || f.parent_synced.load(std::memory_order_relaxed)) return 0;
+  r = sys->sync_parent(f.dirfd, f.path);
+  if (r == 0) f.parent_synced.store(true, std::memory_order_relaxed);
+  return r;
+}
+
+// Answers the requests that came before this turn; false: some of their bytes are not committed yet.
+bool serve_syncs(file &f) noexcept {
+  std::uint64_t wanted =
+      f.syncs_wanted.load(std::memory_order_seq_cst); // pairs with ef_sync: its bytes are in `accepted`
+  if (wanted / 2 == f.syncs_done.load(std::memory_order_relaxed)) return true;
+  int error = f.error.load(std::memory_order_relaxed);
+  if (!error) error = f.trouble.load(std::memory_order_relaxed);
+  if (!error && f.out.consumed() < f.sync_target.load(std::memory_order_seq_cst)) return false;
+  std::uint64_t written = f.written.load(std::memory_order_relaxed);
+  if (!error) {
+    error = -make_durable(f);
+    if (error)
+      fail(f, error); // final: the kernel tells a lost page only once
+    else
+      f.synced.store(written, std::memory_order_release); // pairs with ef_wait, counters
+  }
+  f.sync_error.store(error, std::memory_order_release);      // pairs with event_of, ef_wait
+  f.syncs_done.store(wanted / 2, std::memory_order_seq_cst); // pairs with ef_wait
+  const bool tell = wanted & 1;
+  // A request that came in between keeps the wish for its own answer.
+  if (tell) f.syncs_wanted.compare_exchange_strong(wanted, wanted - 1, std::memory_order_seq_cst);
+  if (tell)
+    post(f, EF_SYNC);
+  else
+    f.changed.notify_all();
+  return true;
+}
+
+// Lowers `dirty` if nothing is left. Any writer after that raises it again; one that came in between is seen in the
+// stream.
+bool settle(file &f) noexcept {
+  if (!f.out.detach()) return false;
+  if (!f.dirty.load(std::memory_order_relaxed)) return true;
+  f.dirty.store(false, std::memory_order_seq_cst); // pairs with note_write
+  bool clean = f.out.empty();
+  if (clean || f.dirty.exchange(true, std::memory_order_seq_cst))
+    port_not_busy(*f.home); // or that writer counted the file anew
+  if (clean && f.can_read) post(f, EF_READ);
+  return clean;
+}
+
+turn run_turn(file &f) noexcept {
+  if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
+  turn t = turn::over;
+  if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed))
+    discard(f);
+  else
+    t = write_out(f);
+  bool served = serve_syncs(f);
+  if (t == turn::again) return t;
+  bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
+  bool clean = settle(f);
+  if (clean && closing && served) return turn::ended;
+  if (clean) return turn::over;
+  if (!f.out.blocked()) {
+    if (!served || closing) return f.retrying.load(std::memory_order_relaxed) ? turn::over : turn::again;
+  } else if (!served || closing || f.out.backlog()) {
+    retry_in(f, limits::retry_commit_ns);
+  }
+  add_timer(f, f.age_timer, f.aging, f.flush_interval_ns);
+  return turn::over;
+}
+
+void release(job *j) {
+  file &f = *static_cast<file *>(j->owner);
+  if (f.osfd >= 0) {
+    int r = sys->close(f.osfd);
+    if (r < 0) f.close_error.store(-r, std::memory_order_release); // pairs with error_of
+  }
+  if (f.dirfd != AT_FDCWD) sys->close(f.dirfd);
+  std::free(f.path);
+  f.in.clear();
+  move_state(f, file_state::closed);
+  post(f, EF_CLOSE);
+  port_not_busy(*f.home);                                // counted by ef_close
+  f.home->files.fetch_sub(1, std::memory_order_release); // pairs with ef_port_free
+  unpin(f);
+}
+
+void run_lane(job *j) {
+  file &f = *static_cast<file *>(j->owner);
+  f.lane.exchange(lane_state::running,
+                  std::memory_order_seq_cst); // pairs with schedule_flush: what was stored before it is seen
+  turn t = run_turn(f);
+  if (t == turn::ended) {
+    f.lane.store(lane_state::ended, std::memory_order_release);
+    if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) release(&f.release_job); // the open reference
+    return;
+  }
+  lane_state was = lane_state::running;
+  if (t == turn::over && f.lane.compare_exchange_strong(was, lane_state::idle, std::memory_order_seq_cst)) return;
+  f.lane.store(lane_state::queued, std::memory_order_seq_cst);
+  here()->flushers.submit(&f.flush_job);
+}
+
+} // namespace
+
+void schedule_flush(file &f) noexcept {
+  lane_state s = f.lane.load(std::memory_order_seq_cst); // pairs with run_lane
+  for (;;) {
+    if (s != lane_state::idle && s != lane_state::running) return;
+    lane_state to = s == lane_state::idle ? lane_state::queued : lane_state::rerun;
+    if (!f.lane.compare_exchange_weak(s, to, std::memory_order_seq_cst)) continue;
+    if (to == lane_state::queued) here()->flushers.submit(&f.flush_job);
+    return;
+  }
+}
+
+void raise(std::atomic<std::uint64_t> &target, std::uint64_t to) noexcept {
+  std::uint64_t t = target.load(std::memory_order_relaxed);
+  while (t < to && !target.compare_exchange_weak(t, to, std::memory_order_seq_cst)) {}
+}
+
+void flush_now(file &f) noexcept {
+  raise(f.flush_target, f.out.accepted());
+  schedule_flush(f);
+}
+
+void mark_dirty(file &f) noexcept {
+  if (f.dirty.exchange(true, std::memory_order_seq_cst)) return; // pairs with settle
+  port_busy(*f.home);
+  add_timer(f, f.age_timer, f.aging, f.flush_interval_ns);
+}
+
+void schedule_release(file &f) noexcept { here()->flushers.submit(&f.release_job); }
+
+void tell_room(file &f) noexcept {
+  if (f.out.has_much_room()) post(f, EF_WRITE); // post looks first whether anybody asked
+}
+
+void await_chunk(file &f) noexcept {
+  if (f.starved.exchange(true, std::memory_order_acq_rel)) return; // pairs with chunk_returned
+  pin(f);
+  ef_list_push(&here()->starved, &f.starved_node.node);
+}
+
+void chunk_returned(void *arg) noexcept {
+  auto *p = static_cast<process *>(arg);
+  if (ef_list_empty(&p->starved)) return;
+  for (ef_list_node *n = ef_list_take_all(&p->starved), *next; n; n = next) {
+    next = n->next;
+    file &f = *reinterpret_cast<file_node *>(n)->owner;
+    f.starved.store(false, std::memory_order_release); // pairs with await_chunk
+    post(f, EF_WRITE);
+    unpin(f);
+  }
+}
+
+void init_flushing(file &f) noexcept {
+  f.flush_job = {{}, run_lane, &f};
+  f.release_job = {{}, release, &f};
+  f.age_timer = {{}, nullptr, 0, age_fired, &f};
+  f.retry_timer = {{}, nullptr, 0, retry_fired, &f};
+  f.starved_node = {{}, &f};
+  f.ready_node = {{}, &f};
+}
+
+} // namespace ef

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Every bound of the library in one place: queues, pools, threads, times. Full is an answer, never growth.
+#ifndef EF_LIMITS_HH
+#define EF_LIMITS_HH
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ef::limits {
+
+constexpr std::size_t page_bytes = 4096;
+
+// Chunks. Small enough to stay in the cache when recycled last-in first-out, large enough for one EF_ATOMIC record.
+constexpr std::uint32_t chunk_bytes = 64 * 1024;
+constexpr std::uint32_t small_chunk_bytes = 4 * 1024; // the first chunk of a quiet file; every open file may have two
+constexpr std::uint32_t bytes_per_record = 32;        // a commit slot for so many bytes of a chunk
+constexpr std::uint32_t chunks_max = 1u << 21;        // of both kinds: what the index table can name
+constexpr std::uint32_t large_chunks_max = 4096;      // 256 MiB of large chunks in the process
+constexpr std::uint32_t large_chunks_kept = 16;       // kept warm when everything is idle, as small_chunks_kept
+constexpr std::uint32_t small_chunks_kept = 64;
+constexpr std::uint32_t large_chunks_slab = 16; // taken from the system at a time
+constexpr std::uint32_t small_chunks_slab = 64;
+constexpr std::uint32_t large_chunks_low = 4; // fewer free ones: take a slab more, in the background
+
+// One call and one write.
+constexpr std::size_t atomic_bytes = chunk_bytes;
+constexpr std::size_t write_call_max = 1024 * 1024; // one ef_write takes at most this
+constexpr std::size_t read_call_max = 256 * 1024;   // one ef_read gives at most this: the loop has others to serve
+constexpr std::size_t flush_unit = 256 * 1024;      // one pwritev; bigger buffered units cost more CPU per byte
+constexpr std::size_t flush_align = 64 * 1024;      // where a unit ends when more follows
+constexpr int flush_spans = 64;
+constexpr int flush_units_a_turn = 16; // then the file queues again behind the others
+constexpr int iov_max = 1024;
+
+// Reads.
+constexpr int read_window_max = 8;       // chunks of one background read
+constexpr std::size_t inline_min = 4096; // callers that ask less are served through a chunk
+constexpr int hits_to_decay = 4;
+
+// Options.
+constexpr std::size_t write_buffer_default = 4u << 20, write_buffer_least = 128 * 1024, write_buffer_most = 256u << 20;
+constexpr std::size_t read_ahead_default = 512 * 1024, read_ahead_least = 64 * 1024, read_ahead_most = 512 * 1024;
+constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 3600000;
+
+// Threads.
+constexpr unsigned queue_order = 12; // jobs a pool's queue takes before the overflow list helps out
+constexpr int readers_base = 4, readers_most = 16;
+constexpr int flushers_base = 2, flushers_most = 8;
+constexpr std::int64_t stuck_after_ns = 5'000'000;     // a queue that did not move for so long gets one more thread
+constexpr std::int64_t worker_idle_ns = 2'000'000'000; // then a thread that is not the last one leaves
+constexpr std::size_t thread_stack_bytes = 256 * 1024;
+
+// Times.
+constexpr std::int64_t tick_ns = 4'000'000;         // resolution of the timekeeper
+constexpr std::int64_t retry_commit_ns = 1'000'000; // look again at a record whose writer was stopped
+constexpr std::int64_t retry_pipe_ns = 10'000'000;  // a pipe or terminal that was full
+constexpr int exit_drain_ms = 1000;                 // the exit handler waits so long at most
+
+} // namespace ef::limits
+#endif

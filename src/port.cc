@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Posting, taking and waking. Each file is on its port's list at most once: the `listed` bit of its readiness word says
+// so.
+#include "port.hh"
+
+#include "process.hh"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+
+namespace ef {
+namespace {
+
+using namespace ready_word;
+
+thread_local port *calling_for = nullptr; // inside a callback of this port
+
+port_callback *current(const port &p) noexcept {
+  return p.callback.load(
+      std::memory_order_seq_cst); // pairs with the swap in port_set_callback, after `calling` was raised
+}
+
+// The wake, or the events of a port with notify. Raising `calling` before the look at the callback is what makes a swap
+// quiescent.
+void call(port &p, const ef_event *event) noexcept {
+  p.calling.fetch_add(1, std::memory_order_seq_cst);
+  port_callback *c = current(p);
+  if (c) {
+    int saved = errno;
+    port *outer = calling_for;
+    calling_for = &p;
+    p.wakes.fetch_add(1, std::memory_order_relaxed);
+    if (event && c->notify) c->notify(c->arg, event, 1);
+    if (!event && c->wake) c->wake(c->arg);
+    calling_for = outer;
+    errno = saved;
+  }
+  if (p.calling.fetch_sub(1, std::memory_order_seq_cst) == 1) p.quiet.notify_all();
+}
+
+void signal_fd(port &p) noexcept {
+  int fd = p.event_fd.load(std::memory_order_seq_cst); // pairs with port_event_fd
+  if (fd < 0 || p.signalled.exchange(true, std::memory_order_seq_cst)) return;
+  std::uint64_t one = 1;
+  p.wakes.fetch_add(1, std::memory_order_relaxed);
+  // A full or closed eventfd is the host's doing; the queue keeps the events.
+  if (::write(fd, &one, sizeof one) < 0) p.signalled.store(false, std::memory_order_seq_cst);
+}
+
+void clear_fd(port &p) noexcept {
+  int fd = p.event_fd.load(std::memory_order_relaxed);
+  if (fd < 0 || !p.signalled.exchange(false, std::memory_order_seq_cst)) return;
+  std::uint64_t count;
+  if (::read(fd, &count, sizeof count) < 0) return; // nothing in it: as good
+}
+
+bool direct(const port &p) noexcept {
+  port_callback *c = p.callback.load(std::memory_order_acquire); // pairs with the swap in port_set_callback
+  return c && c->notify;
+}
+
+int error_of(const file &f, unsigned bits) noexcept {
+  if (int e = f.open_error.load(std::memory_order_acquire)) return e; // pairs with the opener
+  if (bits == EF_READ || bits == EF_OPEN) return 0;
+  if (int e = f.error.load(std::memory_order_acquire)) return e; // pairs with stick_error
+  if (bits & EF_SYNC)
+    if (int e = f.sync_error.load(std::memory_order_acquire)) return e; // pairs with the lane
+  if (bits & (EF_ERROR | EF_CLOSE))
+    if (int e = f.trouble.load(std::memory_order_acquire)) return e; // pairs with the lane
+  return bits & EF_CLOSE ? f.close_error.load(std::memory_order_acquire) : 0;
+}
+
+ef_event event_of(const file &f, unsigned bits) noexcept {
+  return {f.handle, bits, error_of(f, bits), f.data.load(std::memory_order_acquire)}; // pairs with ef_watch
+}
+
+// False: the news was taken back meanwhile.
+bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
+  file &f = *reinterpret_cast<file_node *>(n)->owner;
+  std::uint32_t w = f.readiness.fetch_and(bits, std::memory_order_seq_cst); // from here on it may be pushed again
+  std::uint32_t ready = ready_of(w);
+  if (ready) {
+    *out = event_of(f, ready);
+    p.events.fetch_add(1, std::memory_order_relaxed);
+  }
+  unpin(f);
+  return ready;
+}
+
+void drop(port &p, ef_list_node *n) noexcept {
+  ef_event e;
+  for (ef_list_node *next; n; n = next) {
+    next = n->next;
+    take_event(p, n, &e);
+  }
+}
+
+} // namespace
+
+port *port_make(const ef_port_options &options, int *error) noexcept {
+  if ((*error = process_start()) != 0) return nullptr;
+  port *p = new (std::nothrow) port{};
+  if (!p) {
+    *error = -ENOMEM;
+    return nullptr;
+  }
+  p->event_fd.store(-1, std::memory_order_relaxed);
+  p->references.store(1, std::memory_order_relaxed);
+  p->epoch = fork_epoch.load(std::memory_order_relaxed);
+  p->engine_used = select_engine(options.engine, here()->engines, &p->engine_reason);
+  if (!p->engine_used) {
+    delete p;
+    *error = -EINVAL;
+    return nullptr;
+  }
+  if (options.wake || options.notify) {
+    p->callbacks[0] = {options.wake, options.notify, options.arg};
+    p->callback.store(&p->callbacks[0], std::memory_order_relaxed);
+  }
+  return p;
+}
+
+void port_reference(port &p) noexcept { p.references.fetch_add(1, std::memory_order_relaxed); }
+
+void port_release(port &p) noexcept {
+  if (p.references.fetch_sub(1, std::memory_order_acq_rel) != 1) return; // orders every use before the delete
+  int fd = p.event_fd.load(std::memory_order_relaxed);
+  if (fd >= 0) ::close(fd);
+  delete &p;
+}
+
+void unpin(file &f) noexcept {
+  if (f.pins.fetch_sub(1, std::memory_order_acq_rel) != 1) return; // orders every use before the reuse
+  port &p = *f.home;
+  int handle = f.handle;
+  files.release(static_cast<std::uint32_t>(handle) & 0xfffff);
+  port_release(p);
+}
+
+void post(file &f, unsigned bits) noexcept {
+  port &p = *f.home;
+  f.changed.notify_all();
+  if (p.abandoned.load(std::memory_order_acquire)) return; // pairs with port_abandon
+  const bool at_once = direct(p);
+  std::uint32_t w = f.readiness.load(std::memory_order_seq_cst), to, fire;
+  do {
+    fire = (armed_of(w) & bits) | (bits & (EF_ERROR | EF_SYNC));
+    if (!fire) return;
+    to = w & ~fire;
+    if (!at_once) to |= fire << ready_shift | listed;
+  } while (!f.readiness.compare_exchange_weak(w, to, std::memory_order_seq_cst));
+  if (at_once) {
+    ef_event e = event_of(f, fire);
+    p.events.fetch_add(1, std::memory_order_relaxed);
+    return call(p, &e);
+  }
+  if (w & listed) return;
+  pin(f);
+  port_reference(p); // the node may be taken, and the file freed, before the wake
+  if (ef_list_push(&p.ready, &f.ready_node.node)) {
+    signal_fd(p);
+    call(p, nullptr);
+  }
+  if (p.abandoned.load(std::memory_order_seq_cst)) drop(p, ef_list_take_all(&p.ready)); // it missed the last look
+  port_release(p);
+}
+
+void arm(file &f, unsigned bits) noexcept { f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+
+void disarm(file &f, unsigned bits) noexcept {
+  f.readiness.fetch_and(~(bits | bits << ready_shift), std::memory_order_seq_cst);
+}
+
+int port_next(port &p, ef_event *out, int max) noexcept {
+  if (direct(p)) return -ENOTSUP;
+  if (p.draining.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
+  int count = 0;
+  port_reference(p); // an abandoned port's last file may be freed in here
+  while (count < max) {
+    if (!p.pending) {
+      clear_fd(p); // before the look: a push after it signals again
+      p.pending = ef_list_take_all(&p.ready);
+      if (!p.pending) break;
+    }
+    ef_list_node *n = p.pending;
+    p.pending = n->next;
+    count += take_event(p, n, out + count);
+  }
+  if (p.pending) signal_fd(p);
+  p.draining.store(false, std::memory_order_release);
+  port_release(p);
+  return count;
+}
+
+int port_event_fd(port &p) noexcept {
+  int fd = p.event_fd.load(std::memory_order_acquire); // pairs with the swap below
+  if (fd >= 0) return fd;
+  fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  int none = -1;
+  if (!p.event_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) { // pairs with signal_fd
+    ::close(fd);
+    return none;
+  }
+  if (!ef_list_empty(&p.ready) || p.pending) signal_fd(p);
+  return fd;
+}
+
+void port_quiesce(port &p) noexcept {
+  if (calling_for == &p) return; // it would wait for itself
+  for (;;) {
+    std::uint32_t key = p.quiet.prepare_wait();
+    if (p.calling.load(std::memory_order_seq_cst) == 0) { // pairs with call()
+      p.quiet.cancel_wait();
+      return;
+    }
+    p.quiet.wait(key, -1);
+  }
+}
+
+int port_set_callback(port &p, port_callback c) noexcept {
+  if (p.changing.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
+  port_callback *old = current(p);
+  port_callback *to = old == &p.callbacks[0] ? &p.callbacks[1] : &p.callbacks[0];
+  *to = c; // nobody reads it: its last use was waited for
+  p.callback.store(c.wake || c.notify ? to : nullptr, std::memory_order_seq_cst); // pairs with current()
+  port_quiesce(p);
+  p.changing.store(false, std::memory_order_release);
+  if (c.wake && (!ef_list_empty(&p.ready) || p.pending)) call(p, nullptr);
+  if (!c.notify) return 0;
+  for (ef_list_node *n = ef_list_take_all(&p.ready), *next; n; n = next) {
+    next = n->next;
+    ef_event e;
+    if (take_event(p, n, &e)) call(p, &e);
+  }
+  return 0;
+}
+
+void port_abandon(port &p) noexcept {
+  p.abandoned.store(true, std::memory_order_seq_cst); // pairs with post()
+  p.callback.store(nullptr, std::memory_order_seq_cst);
+  port_quiesce(p);
+  drop(p, p.pending);
+  p.pending = nullptr;
+  drop(p, ef_list_take_all(&p.ready));
+}
+
+void port_busy(port &p) noexcept {
+  p.busy.fetch_add(1, std::memory_order_relaxed);
+  here()->busy.fetch_add(1, std::memory_order_relaxed);
+}
+
+void port_not_busy(port &p) noexcept {
+  if (p.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) p.drained.notify_all(); // pairs with drain
+  process &h = *here();
+  if (h.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) h.drained.notify_all();
+}
+
+} // namespace ef

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Making the shared part on first use, and what a fork child forgets.
+#include "process.hh"
+
+#include "flusher.hh"
+#include "thread.hh"
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <new>
+
+namespace ef {
+
+std::atomic<process *> the_process{nullptr};
+slot_table<file> files;
+std::atomic<unsigned> fork_epoch{0};
+
+namespace {
+
+std::atomic<bool> prepared{false}; // handle table and fork handler
+
+// The child has one thread and none of ours: what was under way here is the parent's. Memory of it is left alone.
+void in_fork_child() {
+  the_process.store(nullptr, std::memory_order_relaxed);
+  fork_epoch.fetch_add(1, std::memory_order_relaxed);
+  files.mark_inherited();
+  threads_forget();
+}
+
+void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
+void chunks_low(void *p) { static_cast<process *>(p)->time.poke(); }
+
+// On the timekeeper's thread, with nothing left to time.
+void nothing_to_time(void *p) {
+  auto *h = static_cast<process *>(p);
+  if (h->busy.load(std::memory_order_relaxed) == 0)
+    h->chunks.trim();
+  else
+    h->chunks.refill();
+}
+
+process *make(int *error) noexcept {
+  process *h = new (std::nothrow) process{};
+  *error = -ENOMEM;
+  if (!h) return nullptr;
+  *error = h->chunks.init(chunk_returned, chunks_low, h);
+  if (!*error) *error = h->readers.init("efio-read", limits::readers_base, limits::readers_most, pool_pressed, h);
+  if (!*error) *error = h->flushers.init("efio-flush", limits::flushers_base, limits::flushers_most, pool_pressed, h);
+  if (*error) {
+    delete h;
+    return nullptr;
+  }
+  h->time.init(&h->readers, &h->flushers, nothing_to_time, h);
+  h->engines = {&h->readers};
+  return h;
+}
+
+int prepare() noexcept {
+  static pthread_mutex_t lock =
+      PTHREAD_MUTEX_INITIALIZER; // held for the first call of the process only, never over a fork of ours
+  pthread_mutex_lock(&lock);
+  int error = 0;
+  if (!prepared.load(std::memory_order_relaxed)) {
+    error = files.init() ? -pthread_atfork(nullptr, nullptr, in_fork_child) : -ENOMEM;
+    if (!error) prepared.store(true, std::memory_order_release); // pairs with the load in process_start
+  }
+  pthread_mutex_unlock(&lock);
+  return error;
+}
+
+} // namespace
+
+int process_start() noexcept {
+  if (!prepared.load(std::memory_order_acquire))
+    if (int error = prepare()) return error;
+  process *h = here();
+  if (!h) {
+    int error;
+    process *made = make(&error);
+    if (!made) return error;
+    if (the_process.compare_exchange_strong(h, made, std::memory_order_acq_rel)) // pairs with here()
+      h = made;
+    else
+      delete made;
+  }
+  if (h->timing.load(std::memory_order_relaxed) || h->timing.exchange(true, std::memory_order_relaxed)) return 0;
+  int error = h->time.start();
+  if (!error) error = h->flushers.ensure_started();
+  if (error) h->timing.store(false, std::memory_order_relaxed); // the next call tries again
+  return error;
+}
+
+} // namespace ef

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What all files of the process share: handle table, chunks, threads, time. Made on first use; a fork child starts with
+// a new one.
+#ifndef EF_PROCESS_HH
+#define EF_PROCESS_HH
+
+#include "chunk.hh"
+#include "engine.hh"
+#include "file.hh"
+#include "slot_table.hh"
+#include "timekeeper.hh"
+#include "worker_pool.hh"
+
+#include <atomic>
+
+namespace ef {
+
+struct process {
+  chunk_pool chunks;
+  worker_pool readers, flushers; // opens and reads; writes, syncs and closes
+  timekeeper time;
+  engine_context engines;
+  std::atomic<int> busy;    // files with bytes to write, or closing, on all ports
+  event_count<> drained;    // told when busy reaches 0
+  std::atomic<bool> timing; // the timekeeper's thread was started
+  ef_list starved;          // files whose writer was refused for want of a chunk: file_node
+};
+
+// Null before the first port or file, and in a fork child before its first. Set once (release), so an acquire load sees
+// it whole.
+extern std::atomic<process *> the_process;
+inline process *here() noexcept { return the_process.load(std::memory_order_acquire); }
+
+// Outlives fork: slots in use answer ECHILD in the child and are never given out again.
+extern slot_table<file> files;
+
+// Changes in a fork child: what was made under another number belongs to the parent.
+extern std::atomic<unsigned> fork_epoch;
+
+// Makes it if it is not there: 0 or a negated errno. Any thread; blocking among those who come first.
+[[nodiscard]] int process_start() noexcept;
+
+} // namespace ef
+#endif

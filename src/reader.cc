@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Reading one file: who may, in which order the sources are asked, and how far ahead is fetched.
+#include "reader.hh"
+
+#include "clock.hh"
+#include "flusher.hh"
+#include "port.hh"
+#include "process.hh"
+#include "sys.hh"
+
+#include <efio.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ef {
+namespace {
+
+constexpr ssize_t want_fetch = -100000; // no errno is that low: the inline read had nothing
+
+// One reader at a time, detected rather than trusted.
+class reading_turn {
+ public:
+  explicit reading_turn(file &f) noexcept : f_(f), mine_(!f.reading.exchange(true, std::memory_order_acquire)) {}
+  ~reading_turn() {
+    if (mine_) f_.reading.store(false, std::memory_order_release); // pairs with the exchange of the next reader
+  }
+  explicit operator bool() const noexcept { return mine_; }
+
+ private:
+  file &f_;
+  bool mine_;
+};
+
+std::size_t length_of(const iovec *iov, int count) noexcept {
+  std::size_t n = 0;
+  for (int i = 0; i < count; ++i) n += iov[i].iov_len;
+  return n;
+}
+
+// ---- Background fetch
+
+void fetch_done(io_request *r) {
+  file &f = *static_cast<file *>(r->owner);
+  f.fetch.exchange(fetch_state::done, std::memory_order_seq_cst); // pairs with absorb; before the look at who is armed
+  post(f, EF_READ);
+  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+}
+
+void give_fetched(file &f, int from) noexcept {
+  for (int i = from; i < f.fetch_count; ++i) here()->chunks.give(f.fetch_chunks[i]);
+  f.fetch_count = 0;
+}
+
+// The window follows waiting: it grows when somebody had to, shrinks when the bytes turn out to be in memory anyway.
+void adapt_window(file &f) noexcept {
+  std::int64_t took = now_ns() - f.fetch_began;
+  if (f.fetch_waited && took > 25'000 * f.fetch_count)
+    f.window = std::min<std::int64_t>(f.window * 2, f.window_most);
+  else if (took <= 25'000 * f.fetch_count && f.window > 1)
+    f.window /= 2;
+}
+
+// Takes over what a finished fetch brought.
+void absorb(file &f) noexcept {
+  if (f.fetch.load(std::memory_order_seq_cst) != fetch_state::done) return; // pairs with fetch_done
+  ssize_t left = f.request.result;
+  int used = 0;
+  if (!f.fetch_stale) {
+    if (left < 0) f.pending_error = static_cast<int>(-left);
+    if (left == 0) f.pending_end = true;
+    adapt_window(f);
+    for (; left > 0 && used < f.fetch_count; ++used) {
+      chunk *c = f.fetch_chunks[used];
+      std::uint32_t n = static_cast<std::uint32_t>(std::min<ssize_t>(left, c->bytes_max));
+      f.in.push(c, n);
+      f.read_background.fetch_add(n, std::memory_order_relaxed);
+      left -= n;
+    }
+  }
+  give_fetched(f, used);
+  f.fetch_stale = f.fetch_waited = false;
+  f.fetch.store(fetch_state::idle, std::memory_order_release);
+}
+
+// Starts fetching at the end of what is buffered. 0, or -ENOMEM.
+int start_fetch(file &f) noexcept {
+  int most = static_cast<int>(f.window), n = 0;
+  for (; n < most; ++n) {
+    chunk *c = here()->chunks.take_large();
+    if (!c) break;
+    f.fetch_chunks[n] = c;
+  }
+  if (n == 0) { // the pool is exhausted: every file may have a small one, so that every reader gets on
+    f.fetch_chunks[0] = here()->chunks.take_small();
+    if (!f.fetch_chunks[0]) return -ENOMEM;
+    n = 1;
+  }
+  f.fetch_count = n;
+  f.fetch_began = now_ns();
+  io_request &r = f.request;
+  r.osfd = f.osfd;
+  r.offset = f.position + f.in.size();
+  for (int i = 0; i < n; ++i) r.iov[i] = {f.fetch_chunks[i]->data, f.fetch_chunks[i]->bytes_max};
+  r.iov_count = n;
+  files.add_reference(static_cast<std::uint32_t>(f.handle) & 0xfffff);
+  f.fetch.store(fetch_state::running, std::memory_order_seq_cst);
+  f.home->engine_used->submit(here()->engines, &r);
+  return 0;
+}
+
+// Keeps a fetch going while the buffered part is used up, once waiting was seen.
+void fetch_ahead(file &f) noexcept {
+  if (f.window < 2 || f.pending_error || f.pending_end || !f.in.has_room(f.window) ||
+      f.fetch.load(std::memory_order_relaxed) != fetch_state::idle)
+    return;
+  if (f.in.size() < static_cast<std::uint64_t>(f.window) * limits::chunk_bytes / 2 && f.in.size() > 0) start_fetch(f);
+}
+
+// ---- Inline
+
+ssize_t ask_kernel(file &f, const iovec *iov, int count) noexcept {
+  ssize_t r = f.how.load(std::memory_order_relaxed) == inline_mode::memory
+                  ? sys->preadv(f.osfd, iov, count, f.position)
+                  : sys->preadv_nowait(f.osfd, iov, count, f.position);
+  if (r > 0) return r;
+  if (r == 0) { // some kernels say 0 before the end: believe it only with the size
+    struct stat st;
+    return sys->stat_now(f.osfd, &st) == 0 && f.position < st.st_size ? want_fetch : 0;
+  }
+  // Not supported here, or forbidden by a sandbox: neither is an error, and both last.
+  if (r == -EOPNOTSUPP || r == -EPERM || r == -ENOSYS || r == -EINVAL)
+    f.how.store(inline_mode::never, std::memory_order_relaxed);
+  return want_fetch; // real errors come back from the fetch
+}
+
+// Small requests are served through a chunk that grows while the reader goes on sequentially.
+ssize_t fill_inline(file &f) noexcept {
+  chunk *c = f.inline_fill > limits::small_chunk_bytes ? here()->chunks.take_large() : nullptr;
+  if (!c) c = here()->chunks.take_small();
+  if (!c) return -ENOMEM;
+  iovec iov{c->data, std::min(f.inline_fill, c->bytes_max)};
+  ssize_t r = ask_kernel(f, &iov, 1);
+  if (r <= 0) {
+    here()->chunks.give(c);
+    return r;
+  }
+  f.in.push(c, static_cast<std::uint32_t>(r));
+  f.inline_fill = std::min(f.inline_fill * 2, limits::chunk_bytes);
+  return r;
+}
+
+// The gather list cut to what one call gives.
+int clip(const iovec *iov, int count, iovec *out, int most) noexcept {
+  std::size_t left = limits::read_call_max;
+  int n = 0;
+  for (int i = 0; i < count && n < most && left > 0; ++i) {
+    if (iov[i].iov_len == 0) continue;
+    out[n] = {iov[i].iov_base, std::min(iov[i].iov_len, left)};
+    left -= out[n++].iov_len;
+  }
+  return n;
+}
+
+ssize_t read_inline(file &f, const iovec *iov, int count, std::size_t wanted) noexcept {
+  if (f.how.load(std::memory_order_relaxed) == inline_mode::never) return want_fetch;
+  ssize_t r;
+  if (wanted < limits::inline_min) {
+    r = fill_inline(f);
+    if (r > 0) r = static_cast<ssize_t>(f.in.copy(iov, count));
+    if (r == -ENOMEM) r = ask_kernel(f, iov, count);
+  } else {
+    r = ask_kernel(f, iov, count);
+  }
+  if (r <= 0) return r;
+  f.position += r;
+  f.read_hits.fetch_add(1, std::memory_order_relaxed);
+  if (++f.hits >= limits::hits_to_decay && f.window > 1) f.window /= 2, f.hits = 0;
+  return r;
+}
+
+// ---- The rules around it
+
+void start_over_at(file &f, std::int64_t position) noexcept {
+  f.in.clear();
+  f.position = position;
+  f.pending_error = 0;
+  f.pending_end = false;
+  f.window = 1;
+  f.hits = 0;
+  f.inline_fill = limits::small_chunk_bytes;
+  if (f.fetch.load(std::memory_order_relaxed) != fetch_state::idle) f.fetch_stale = true;
+}
+
+// A handle sees its own writes: what was read before they were accepted is thrown away, and reading waits until they
+// are in the kernel. False: wait.
+bool own_writes_settled(file &f) noexcept {
+  if (!f.can_write) return true;
+  std::uint64_t accepted = f.out.accepted();
+  if (accepted != f.writes_seen) {
+    start_over_at(f, f.position);
+    f.writes_seen = accepted;
+  }
+  if (f.out.empty()) return true;
+  flush_now(f);
+  return false;
+}
+
+bool fetch_running(file &f) noexcept {
+  return f.fetch.load(std::memory_order_seq_cst) == fetch_state::running; // pairs with fetch_done
+}
+
+// EAGAIN, armed: unless what was missing has come in between.
+bool must_wait(file &f, bool (*still)(file &)) noexcept {
+  arm(f, EF_READ);
+  if (still(f)) return true;
+  disarm(f, EF_READ);
+  return false;
+}
+
+// 1 go on, or the answer (EAGAIN armed).
+ssize_t check_ready(file &f) noexcept {
+  for (;;) {
+    switch (state_of(f)) {
+    case file_state::open:
+      break;
+    case file_state::failed:
+      return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
+    case file_state::opening:
+      if (must_wait(f, [](file &g) { return state_of(g) == file_state::opening; })) return -EAGAIN;
+      continue;
+    default:
+      return -EBADF;
+    }
+    if (own_writes_settled(f)) return 1;
+    if (must_wait(f, [](file &g) { return !g.out.empty() && !g.error.load(std::memory_order_seq_cst); }))
+      return -EAGAIN;
+    if (f.error.load(std::memory_order_relaxed)) return 1; // they never will be
+  }
+}
+
+ssize_t miss(file &f) noexcept {
+  f.read_misses.fetch_add(1, std::memory_order_relaxed);
+  f.fetch_waited = true;
+  f.hits = 0;
+  arm(f, EF_READ);
+  int r = start_fetch(f);
+  if (r == 0) return -EAGAIN;
+  disarm(f, EF_READ);
+  return r;
+}
+
+// What a finished fetch left to tell, once its bytes are used up: 1 = nothing.
+ssize_t pending(file &f) noexcept {
+  if (int e = f.pending_error) {
+    f.pending_error = 0;
+    return -e;
+  }
+  if (!f.pending_end) return 1;
+  f.pending_end = false;
+  return 0;
+}
+
+// Gets bytes into the stream or, through iov, to the caller: a count, 0 = end, -EAGAIN armed. Null iov: into the stream
+// only.
+ssize_t obtain(file &f, const iovec *iov, int count) noexcept {
+  ssize_t r = check_ready(f);
+  if (r <= 0) return r;
+  for (;;) {
+    absorb(f);
+    if (f.in.size() > 0) return f.in.size();
+    if ((r = pending(f)) != 1) return r;
+    if (!fetch_running(f)) break;
+    f.fetch_waited = true;
+    if (must_wait(f, fetch_running)) {
+      f.read_misses.fetch_add(1, std::memory_order_relaxed);
+      return -EAGAIN;
+    }
+  }
+  if (!iov && f.how.load(std::memory_order_relaxed) != inline_mode::never && (r = fill_inline(f)) != want_fetch)
+    return r;
+  if (iov && (r = read_inline(f, iov, count, length_of(iov, count))) != want_fetch) return r;
+  return miss(f);
+}
+
+} // namespace
+
+ssize_t read_file(file &f, const iovec *iov, int count) noexcept {
+  if (!f.can_read) return -EBADF;
+  reading_turn turn(f);
+  if (!turn) return -EBUSY;
+  iovec part[8];
+  int parts = clip(iov, count, part, 8);
+  if (parts == 0) return 0;
+  ssize_t r;
+  if (f.in.size() > 0 && !f.can_write) {
+    r = 1; // the short way: bytes are here
+    absorb(f);
+  } else {
+    std::int64_t before = f.position;
+    r = obtain(f, part, parts);
+    if (r > 0 && f.position != before) { // it went to the caller
+      f.bytes_read.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_relaxed);
+      return r;
+    }
+  }
+  if (r <= 0) return r;
+  r = static_cast<ssize_t>(f.in.copy(part, parts));
+  f.position += r;
+  f.bytes_read.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_relaxed);
+  fetch_ahead(f);
+  return r;
+}
+
+ssize_t peek_file(file &f, iovec *iov, int count) noexcept {
+  if (!f.can_read) return -EBADF;
+  reading_turn turn(f);
+  if (!turn) return -EBUSY;
+  ssize_t r = f.in.size() > 0 && !f.can_write ? 1 : obtain(f, nullptr, 0);
+  return r <= 0 ? r : f.in.peek(iov, count);
+}
+
+int consume_file(file &f, std::size_t n) noexcept {
+  if (!f.can_read) return -EBADF;
+  reading_turn turn(f);
+  if (!turn) return -EBUSY;
+  if (n > f.in.size()) return -EINVAL;
+  f.in.consume(n);
+  f.position += static_cast<std::int64_t>(n);
+  f.bytes_read.fetch_add(n, std::memory_order_relaxed);
+  absorb(f);
+  fetch_ahead(f);
+  return 0;
+}
+
+namespace {
+
+std::int64_t write_position(const file &f) noexcept {
+  return f.write_base.load(std::memory_order_relaxed) +
+         static_cast<std::int64_t>(f.out.accepted() - f.write_base_since.load(std::memory_order_relaxed));
+}
+
+// What `whence` counts from, or a negated errno (EAGAIN armed).
+off_t seek_origin(file &f, int whence) noexcept {
+  if (whence == SEEK_SET) return 0;
+  if (whence == SEEK_CUR) return f.can_read ? f.position : write_position(f);
+  if (whence != SEEK_END) return -EINVAL;
+  if (f.append && f.can_read) { // the kernel decides where the bytes on their way end
+    ssize_t r = check_ready(f);
+    if (r <= 0) return r;
+  }
+  struct stat st;
+  int r = sys->stat_now(f.osfd, &st);
+  if (r < 0) return r;
+  return f.can_write && !f.append ? std::max<off_t>(st.st_size, write_position(f)) : st.st_size;
+}
+
+int seek_writes(file &f, std::int64_t to) noexcept {
+  if (!f.can_write || f.append || to == write_position(f)) return 0;
+  if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
+  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r;
+  f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
+  f.write_base.store(to, std::memory_order_relaxed);
+  note_write(f);
+  return 0;
+}
+
+int wait_for_open(file &f) noexcept {
+  const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
+  if (state_of(f) == file_state::opening) {
+    arm(f, bit);
+    if (state_of(f) == file_state::opening) return -EAGAIN;
+    disarm(f, bit);
+  }
+  return state_of(f) == file_state::failed ? -f.open_error.load(std::memory_order_acquire) : 0; // pairs with the opener
+}
+
+} // namespace
+
+off_t seek_file(file &f, off_t offset, int whence) noexcept {
+  reading_turn turn(f);
+  if (!turn) return -EBUSY;
+  if (int r = wait_for_open(f)) return r;
+  if (!f.seekable) return -ESPIPE;
+  off_t origin = seek_origin(f, whence), to;
+  if (origin < 0) return origin;
+  if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;
+  if (to < 0) return -EINVAL;
+  if (int r = seek_writes(f, to)) return r;
+  if (f.can_read && to != f.position) start_over_at(f, to);
+  return to;
+}
+
+void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept {
+  f.in.open(&chunks);
+  f.window_most = static_cast<int>(read_ahead_max / limits::chunk_bytes);
+  f.position = 0;
+  f.window = 1;
+  f.hits = 0;
+  f.inline_fill = limits::small_chunk_bytes;
+  f.how.store(inline_mode::never, std::memory_order_relaxed);
+  f.pending_error = 0;
+  f.pending_end = f.fetch_stale = f.fetch_waited = false;
+  f.writes_seen = 0;
+  f.fetch_count = 0;
+  f.fetch.store(fetch_state::idle, std::memory_order_relaxed);
+  f.request.done = fetch_done;
+  f.request.owner = &f;
+}
+
+bool maybe_readable(file &f) noexcept {
+  switch (state_of(f)) {
+  case file_state::open:
+    break;
+  case file_state::failed:
+    return f.can_read;
+  default:
+    return false;
+  }
+  if (!f.can_read) return false;
+  if (f.can_write && !f.out.empty() && !f.error.load(std::memory_order_seq_cst)) return false;
+  if (f.in.size() > 0) return true;
+  fetch_state s = f.fetch.load(std::memory_order_seq_cst); // pairs with fetch_done
+  return s == fetch_state::done ||
+         (s == fetch_state::idle && f.how.load(std::memory_order_relaxed) != inline_mode::never);
+}
+
+void fetch_for(file &f) noexcept {
+  if (!f.can_read || state_of(f) != file_state::open) return; // the opener tells
+  reading_turn turn(f);
+  if (!turn || maybe_readable(f)) return;
+  if (own_writes_settled(f) && f.fetch.load(std::memory_order_relaxed) == fetch_state::idle) start_fetch(f);
+}
+
+} // namespace ef

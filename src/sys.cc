@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The wrappers over the real kernel.
+#include "sys.hh"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+namespace ef {
+namespace {
+
+template<class Call> auto again(Call call) noexcept -> decltype(call()) {
+  for (;;) {
+    auto r = call();
+    if (r >= 0) return r;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int do_openat(int dirfd, const char *path, int flags, mode_t mode) {
+  return again([&] { return ::openat(dirfd, path, flags | O_CLOEXEC, mode); });
+}
+
+// Linux gives the descriptor back whatever close answers: no retry, EINTR is no error.
+int do_close(int fd) {
+  if (::close(fd) == 0 || errno == EINTR) return 0;
+  return -errno;
+}
+
+int do_facts(int fd, file_facts *out) {
+  struct stat st;
+  if (::fstat(fd, &st) != 0) return -errno;
+  out->mode = st.st_mode;
+  struct statfs fs;
+  // Not knowing the file system only costs speed.
+  out->in_memory = S_ISREG(st.st_mode) && again([&] { return ::fstatfs(fd, &fs); }) == 0 &&
+                   (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+  return 0;
+}
+
+void from_statx(const struct statx &x, struct stat *out) {
+  std::memset(out, 0, sizeof *out);
+  out->st_dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+  out->st_ino = x.stx_ino;
+  out->st_mode = x.stx_mode;
+  out->st_nlink = x.stx_nlink;
+  out->st_uid = x.stx_uid;
+  out->st_gid = x.stx_gid;
+  out->st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor);
+  out->st_size = static_cast<off_t>(x.stx_size);
+  out->st_blksize = x.stx_blksize;
+  out->st_blocks = static_cast<blkcnt_t>(x.stx_blocks);
+  out->st_atim = {x.stx_atime.tv_sec, x.stx_atime.tv_nsec};
+  out->st_mtim = {x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec};
+  out->st_ctim = {x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec};
+}
+
+int do_stat_now(int fd, struct stat *out) {
+  struct statx x;
+  int r = again([&] { return ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x); });
+  if (r == 0) from_statx(x, out);
+  return r;
+}
+
+ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
+  return again([&] { return ::preadv(fd, iov, count, offset); });
+}
+ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offset) {
+  return again([&] { return ::preadv2(fd, iov, count, offset, RWF_NOWAIT); });
+}
+ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
+  return again([&] { return ::pwritev(fd, iov, count, offset); });
+}
+ssize_t do_writev(int fd, const iovec *iov, int count) {
+  return again([&] { return ::writev(fd, iov, count); });
+}
+
+int do_writable_now(int fd) {
+  pollfd p{fd, POLLOUT, 0};
+  int r = again([&] { return ::poll(&p, 1, 0); });
+  return r != 0; // POLLERR and POLLHUP count: the write tells the errno
+}
+
+int do_fdatasync(int fd) {
+  return again([&] { return ::fdatasync(fd); });
+}
+
+int do_sync_parent(int dirfd, const char *path) {
+  char parent[PATH_MAX];
+  const char *slash = std::strrchr(path, '/');
+  std::size_t n = slash ? static_cast<std::size_t>(slash - path) : 0;
+  if (n >= sizeof parent) return -ENAMETOOLONG;
+  std::memcpy(parent, path, n);
+  parent[n] = 0;
+  const char *dir = !slash ? "." : n == 0 ? "/" : parent;
+  int fd = do_openat(dirfd, dir, O_RDONLY | O_DIRECTORY, 0);
+  if (fd < 0) return fd;
+  int r = again([&] { return ::fsync(fd); });
+  do_close(fd);
+  return r == -EINVAL ? 0 : r; // a file system whose directories cannot be synced has nothing to sync
+}
+
+} // namespace
+
+const sys_table sys_kernel = {do_openat,  do_close,  do_facts,        do_stat_now,  do_preadv,     do_preadv_nowait,
+                              do_pwritev, do_writev, do_writable_now, do_fdatasync, do_sync_parent};
+const sys_table *sys = &sys_kernel;
+
+} // namespace ef

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One wrapper per system call on files: a count or a negated errno, EINTR handled. A table, so that tests can put
+// faults in.
+#ifndef EF_SYS_HH
+#define EF_SYS_HH
+
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008
+#endif
+
+namespace ef {
+
+// What a descriptor is, read once in the background after open.
+struct file_facts {
+  mode_t mode;
+  bool in_memory; // tmpfs, ramfs: a plain read is a memory copy
+};
+
+struct sys_table {
+  int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
+  int (*close)(int fd);
+  int (*facts)(int fd, file_facts *out);
+  int (*stat_now)(int fd, struct stat *out); // does not wait for a server: AT_STATX_DONT_SYNC
+  ssize_t (*preadv)(int fd, const iovec *iov, int count, off_t offset);
+  ssize_t (*preadv_nowait)(int fd, const iovec *iov, int count, off_t offset);
+  ssize_t (*pwritev)(int fd, const iovec *iov, int count, off_t offset);
+  ssize_t (*writev)(int fd, const iovec *iov, int count); // append mode and pipes: the kernel has the position
+  int (*writable_now)(int fd);                            // 1 or 0: pipes, terminals
+  int (*fdatasync)(int fd);
+  int (*sync_parent)(int dirfd, const char *path); // fsync of the directory that holds path
+};
+
+extern const sys_table sys_kernel;
+
+// The table in use. Tests replace it before the first file is opened; release: whoever was handed a file sees it.
+extern const sys_table *sys;
+
+} // namespace ef
+#endif

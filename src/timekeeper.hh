@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The one thread that knows what time it is: fires timers, relieves stuck pools, never touches a file itself.
+#ifndef EF_TIMEKEEPER_HH
+#define EF_TIMEKEEPER_HH
+
+#include "event_count.hh"
+#include "take_all_list.h"
+#include "worker_pool.hh"
+
+#include <cstdint>
+
+namespace ef {
+
+// Embedded. Its owner adds it only when it is not in, sets deadline and fire before, and knows from fire() that it is
+// out again.
+struct timer {
+  ef_list_node node;
+  timer *next_in_bucket;
+  std::int64_t deadline; // ns of now_ns()
+  void (*fire)(timer *); // on the timekeeper's thread: short, no I/O
+  void *owner;
+};
+
+class timekeeper {
+ public:
+  // idle(arg): called when no timer is left, before the thread sleeps for good.
+  void init(worker_pool *first, worker_pool *second, void (*idle)(void *), void *arg) noexcept;
+  [[nodiscard]] int start() noexcept; // once; 0 or a negated errno
+
+  void add(timer *t) noexcept; // any thread, lock-free
+  void poke() noexcept;        // any thread: look at the pools and the hooks now
+
+ private:
+  static constexpr unsigned buckets = 512; // ticks of a turn: about 2 s; later deadlines stay for more turns
+  static void enter(void *self);
+  void run() noexcept;
+  bool accept_new() noexcept;
+  void put(timer *t) noexcept;
+  void fire_due(std::int64_t now) noexcept;
+  void fire_bucket(unsigned b, std::int64_t now) noexcept;
+  std::int64_t next_deadline() const noexcept;
+  void sleep_until(std::int64_t deadline) noexcept;
+
+  ef_list incoming_{};
+  event_count<> wakeup_;
+  std::atomic<bool> poked_{false};
+  worker_pool *pools_[2] = {};
+  void (*idle_)(void *) = nullptr;
+  void *idle_arg_ = nullptr;
+  timer *bucket_[buckets] = {};         // the thread's own, as below
+  std::int64_t earliest_[buckets] = {}; // of each bucket; meaningless when it is empty
+  unsigned timers_ = 0;
+};
+
+} // namespace ef
+#endif

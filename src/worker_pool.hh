@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Threads that run jobs from a lock-free queue: started when there is work, more of them when one is stuck, gone when
+// idle.
+#ifndef EF_WORKER_POOL_HH
+#define EF_WORKER_POOL_HH
+
+#include "event_count.hh"
+#include "mpmc_queue.hh"
+#include "take_all_list.h"
+
+#include <atomic>
+#include <cstdint>
+
+namespace ef {
+
+// Embedded in whatever the work is about; at most once in a queue at a time, which its owner sees to. Not touched after
+// run().
+struct job {
+  ef_list_node node;
+  void (*run)(job *);
+  void *owner;
+};
+
+class worker_pool {
+ public:
+  // name: at most 15 bytes, static. base: threads started on demand at once; most: with those that replace stuck ones.
+  // pressed(arg): called from submit() when every thread is busy; it should see to it that relieve() is called soon.
+  [[nodiscard]] int init(const char *name, int base, int most, void (*pressed)(void *), void *arg) noexcept;
+
+  // Makes sure that a first thread runs: 0 or a negated errno. Any thread.
+  [[nodiscard]] int ensure_started() noexcept;
+
+  // Any thread; never refuses: jobs are embedded in files, so their number is bounded. Lock-free, except that it starts
+  // a thread when all are busy and fewer than `base` run.
+  void submit(job *j) noexcept;
+
+  // Timekeeper only: if jobs wait and none was begun since the last look, one more thread. Next look, or -1.
+  std::int64_t relieve(std::int64_t now) noexcept;
+
+  int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }
+
+ private:
+  static void enter(void *self);
+  void work() noexcept;
+  job *take() noexcept;
+  int start_one(int limit) noexcept;
+  bool leave() noexcept;
+
+  mpmc_queue<> queue_;
+  ef_list overflow_{}; // when the queue is full; order between the two is not kept
+  event_count<> wakeup_;
+  std::atomic<int> threads_{0}, idle_{0};
+  std::atomic<std::uint64_t> begun_{0};
+  std::atomic<bool> pressed_{false};
+  std::uint64_t begun_seen_ = 0; // timekeeper's, as below
+  std::int64_t look_at_ = -1;
+  const char *name_ = nullptr;
+  int base_ = 0, most_ = 0;
+  void (*on_pressed_)(void *) = nullptr;
+  void *on_pressed_arg_ = nullptr;
+};
+
+} // namespace ef
+#endif

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Appending when the tail chunk has no room: taking chunks within the budget, filling them before they are linked.
+#include "write_stream.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace ef {
+
+void byte_source::copy_to(unsigned char *to, std::size_t n) noexcept {
+  while (n > 0) {
+    std::size_t here = std::min(n, iov_->iov_len - done_);
+    if (here) std::memcpy(to, static_cast<const unsigned char *>(iov_->iov_base) + done_, here);
+    to += here;
+    n -= here;
+    done_ += here;
+    if (done_ == iov_->iov_len && count_ > 1) {
+      ++iov_;
+      --count_;
+      done_ = 0;
+    }
+  }
+}
+
+void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max) noexcept {
+  pool_.store(pool, std::memory_order_relaxed); // published with the slot
+  chunks_.store(0, std::memory_order_relaxed);
+  chunks_max_ = chunks_max;
+  backlog_ = std::min<std::uint32_t>(4, chunks_max / 2);
+  stream_.reset();
+}
+
+void write_stream::give(chunk *c) noexcept {
+  // seq_cst: before the consumer's look at who was refused; pairs with chunks() of a writer that armed itself before.
+  chunks_.fetch_sub(1, std::memory_order_seq_cst);
+  pool().give(c);
+}
+
+// One chunk for n <= EF_ATOMIC bytes. A quiet stream starts with a small one; where the pool has no large ones left a
+// file may still have two small ones, so that small writes always get on.
+int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept {
+  std::uint32_t had = chunks_.fetch_add(1, std::memory_order_seq_cst); // pairs with give()
+  if (had >= chunks_max_) {
+    chunks_.fetch_sub(1, std::memory_order_seq_cst);
+    return -EAGAIN;
+  }
+  bool quiet = chunk_word::chunk_of(tail) == chunk_word::none;
+  chunk *c = nullptr;
+  if (!quiet || n > limits::small_chunk_bytes / 4) c = pool().take_large();
+  bool small_will_do = n <= limits::small_chunk_bytes && had < 2;
+  if (!c && small_will_do) c = pool().take_small();
+  if (c) {
+    *out = c;
+    return 0;
+  }
+  chunks_.fetch_sub(1, std::memory_order_seq_cst);
+  // Nothing of this file's is on the way back: waiting for it would be for ever.
+  return small_will_do ? -ENOMEM : -ENOBUFS;
+}
+
+ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
+  if (n > limits::atomic_bytes) return put_many(from, n);
+  chunk *spare = nullptr;
+  ssize_t result = static_cast<ssize_t>(n);
+  for (;;) {
+    std::uint64_t t = tail();
+    reservation r;
+    if (reserve(t, static_cast<std::uint32_t>(n), &r)) {
+      from.copy_to(r.data, n);
+      commit(r);
+      break;
+    }
+    stream::room room = stream_.look(*this, t, static_cast<std::uint32_t>(n));
+    if (room == stream::room::retry) continue;
+    int error = room == stream::room::closed ? -EPIPE : spare ? 0 : take(t, n, &spare);
+    if (error) {
+      result = error;
+      break;
+    }
+    // Filled before it is linked: whoever sees the chunk sees the record committed.
+    byte_source again = from;
+    again.copy_to(spare->data, n);
+    chunk_begin(*spare, static_cast<std::uint32_t>(n), -1);
+    stream::outcome o = stream_.append(*this, t, spare, spare);
+    if (o == stream::outcome::done) return result;
+  }
+  if (spare) give(spare);
+  return result;
+}
+
+// More than one chunk's worth: a chain filled in private and linked by one swap, so that the call's bytes stay
+// together.
+ssize_t write_stream::put_many(byte_source from, std::size_t n) noexcept {
+  chunk *first = nullptr, *last = nullptr;
+  std::size_t done = 0;
+  int error = 0;
+  n = std::min(n, limits::write_call_max);
+  while (done < n) {
+    std::size_t here = std::min<std::size_t>(n - done, limits::chunk_bytes);
+    chunk *c;
+    error = take(chunk_word::link(0, chunk_word::closed), limits::chunk_bytes, &c); // a large one
+    if (error) break;
+    from.copy_to(c->data, here);
+    chunk_begin(*c, static_cast<std::uint32_t>(here), -1);
+    if (last)
+      chunk_link(*last, *c);
+    else
+      first = c;
+    last = c;
+    done += here;
+  }
+  if (!first) return error;
+  stream::outcome o;
+  while ((o = stream_.append(*this, tail(), first, last)) == stream::outcome::retry) {}
+  if (o == stream::outcome::done) return static_cast<ssize_t>(done);
+  give_chain(first, last);
+  return -EPIPE;
+}
+
+void write_stream::give_chain(chunk *first, chunk *last) noexcept {
+  for (chunk *c = first, *next;; c = next) {
+    next = c == last ? nullptr : at(chunk_word::chunk_of(c->next.load(std::memory_order_relaxed)));
+    give(c);
+    if (!next) return;
+  }
+}
+
+int write_stream::move_to(std::int64_t offset) noexcept {
+  chunk *c = pool().take_small();
+  if (!c) return -ENOMEM;
+  chunks_.fetch_add(1, std::memory_order_seq_cst); // above the budget if need be: it carries no bytes
+  chunk_begin(*c, 0, offset);
+  stream::outcome o;
+  while ((o = stream_.append(*this, tail(), c, c)) == stream::outcome::retry) {}
+  if (o == stream::outcome::done) return 0;
+  give(c);
+  return -EPIPE;
+}
+
+} // namespace ef

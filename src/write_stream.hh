@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The bytes a file has accepted and not yet written: a byte stream with a budget. Memory only.
+#ifndef EF_WRITE_STREAM_HH
+#define EF_WRITE_STREAM_HH
+
+#include "byte_stream.hh"
+#include "chunk.hh"
+#include "limits.hh"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace ef {
+
+// A gather list being copied from, and how far.
+class byte_source {
+ public:
+  byte_source(const iovec *iov, int count) noexcept : iov_(iov), count_(count) {}
+  void copy_to(unsigned char *to, std::size_t n) noexcept;
+
+ private:
+  const iovec *iov_;
+  int count_;
+  std::size_t done_ = 0; // of iov_[0]
+};
+
+class write_stream {
+ public:
+  using stream = byte_stream<write_stream>;
+  using reservation = stream::reservation;
+
+  void open(chunk_pool *pool, std::uint32_t chunks_max) noexcept; // a new life
+  void shut() noexcept { stream_.shut(); }                        // no writers: files for reading
+  void close() noexcept { stream_.close(*this); }                 // no more writers
+
+  // ---- writers: any thread. The fast path, without a reference to the file: see byte_stream.
+  std::uint64_t tail() const noexcept { return stream_.tail(); }
+  bool reserve(std::uint64_t tail, std::uint32_t n, reservation *out) noexcept {
+    return stream_.reserve(*this, tail, n, out);
+  }
+  static void commit(const reservation &r) noexcept { stream::commit(r); }
+
+  // The other path, with a reference: takes chunks. n bytes or fewer (only if n > EF_ATOMIC), -EAGAIN the budget is
+  // full, -ENOBUFS the process's pool is, -ENOMEM, -EPIPE closed.
+  ssize_t put(byte_source from, std::size_t n) noexcept;
+
+  // What is accepted from now on belongs at this file offset. 0, -ENOMEM, -EPIPE.
+  int move_to(std::int64_t offset) noexcept;
+
+  std::uint64_t accepted() const noexcept { return stream_.accepted(const_cast<write_stream &>(*this)); }
+  bool empty() const noexcept { return stream_.empty(); }
+  std::uint32_t chunks() const noexcept { return chunks_.load(std::memory_order_seq_cst); } // pairs with give()
+  bool has_room() const noexcept { return chunks() < chunks_max_; }
+  bool has_much_room() const noexcept { return chunks() <= chunks_max_ / 2; } // when a refused writer is called back
+  bool backlog() const noexcept { return chunks() >= backlog_; }              // worth a flusher's while
+
+  // ---- consumer: the file's flush lane
+  int gather(iovec *iov, int most, std::size_t bytes, std::int64_t *base) noexcept {
+    return stream_.gather(*this, iov, most, bytes, base);
+  }
+  void consume(std::size_t n) noexcept { stream_.consume(*this, n); }
+  bool detach() noexcept { return stream_.detach(*this); }
+  bool blocked() noexcept { return stream_.blocked(*this); }
+  std::uint64_t consumed() const noexcept { return stream_.consumed(); }
+
+  // ---- what byte_stream asks of its pool
+  chunk *at(std::uint32_t index) const noexcept { return pool().at(index); }
+  void give(chunk *c) noexcept;
+
+ private:
+  int take(std::uint64_t tail, std::size_t n, chunk **out) noexcept;
+  ssize_t put_many(byte_source from, std::size_t n) noexcept;
+  void give_chain(chunk *first, chunk *last) noexcept;
+
+  stream stream_;
+  chunk_pool &pool() const noexcept { return *pool_.load(std::memory_order_relaxed); }
+
+  std::atomic<chunk_pool *> pool_{nullptr}; // constant; atomic because stale writers of the last life look, too
+  std::atomic<std::uint32_t> chunks_{0};    // held by the stream or being filled for it
+  std::uint32_t chunks_max_ = 0, backlog_ = 0;
+};
+
+} // namespace ef
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Writes that need a chunk, meet a full budget, or an error.
+#include "writer.hh"
+
+#include "clock.hh"
+#include "port.hh"
+
+#include <efio.h>
+
+#include <cerrno>
+
+namespace ef {
+namespace {
+
+int error_for_writers(const file &f) noexcept {
+  if (state_of(f) == file_state::failed) return f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  return f.error.load(std::memory_order_acquire);                                             // pairs with stick_error
+}
+
+// Room comes from flushing; but while the disk is full the lane's own retries are enough.
+void hurry(file &f) noexcept {
+  if (!f.trouble.load(std::memory_order_relaxed)) flush_now(f);
+}
+
+ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
+  ssize_t r = f.out.put(byte_source(iov, count), n);
+  if (r == -EPIPE) {
+    int e = error_for_writers(f);
+    return e ? -e : -EBADF; // closed meanwhile
+  }
+  note_write(f);
+  if (f.out.backlog()) schedule_flush(f);
+  return r;
+}
+
+// Armed for EF_WRITE and refused; or what a second try answered, if room came in between.
+ssize_t refuse(file &f, const iovec *iov, int count, std::size_t n, ssize_t why) noexcept {
+  arm(f, EF_WRITE);
+  if (why == -ENOBUFS) await_chunk(f);
+  bool room = why == -ENOBUFS ? here()->chunks.may_take_large() : f.out.has_much_room();
+  if (room) { // pairs with tell_room, chunk_returned: they make room, then look who is armed
+    ssize_t r = put(f, iov, count, n);
+    if (r != -EAGAIN && r != -ENOBUFS) {
+      disarm(f, EF_WRITE);
+      return r;
+    }
+    if (r == -ENOBUFS) await_chunk(f);
+  }
+  f.refused_calls.fetch_add(1, std::memory_order_relaxed);
+  hurry(f);
+  return -EAGAIN;
+}
+
+ssize_t wait_for_room(file &f, const iovec *iov, int count, std::size_t n) noexcept {
+  for (;;) {
+    std::uint32_t key = f.changed.prepare_wait();
+    ssize_t r = put(f, iov, count, n);
+    if (r != -EAGAIN && r != -ENOBUFS) {
+      f.changed.cancel_wait();
+      return r;
+    }
+    if (r == -ENOBUFS) await_chunk(f);
+    hurry(f);
+    f.changed.wait(key, 10'000'000); // bounded: room without a word is possible below the mark where EF_WRITE is told
+  }
+}
+
+ssize_t drop(file &f, std::size_t n) noexcept {
+  f.dropped.fetch_add(n, std::memory_order_relaxed);
+  f.dropped_calls.fetch_add(1, std::memory_order_relaxed);
+  hurry(f);
+  return static_cast<ssize_t>(n);
+}
+
+} // namespace
+
+ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept {
+  if (!f.can_write) return -EBADF;
+  if (int e = error_for_writers(f)) return -e;
+  if (n == 0) return 0;
+  ssize_t r = put(f, iov, count, n);
+  if (r == -EAGAIN || r == -ENOBUFS) {
+    if (f.when_full == EF_FULL_DROP)
+      r = drop(f, n);
+    else if (f.when_full == EF_FULL_WAIT)
+      r = wait_for_room(f, iov, count, n);
+    else
+      r = refuse(f, iov, count, n, r);
+  }
+  // A chunk taken in vain was given back without a word to those refused because of it.
+  if (armed(f, EF_WRITE)) tell_room(f);
+  return r;
+}
+
+bool maybe_writable(file &f) noexcept {
+  if (!f.can_write) return false;
+  return error_for_writers(f) || (f.out.has_room() && here()->chunks.may_take_large());
+}
+
+} // namespace ef

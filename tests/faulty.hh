@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The faulty engine: a table of system calls that delays, shortens, refuses and fails by a seeded plan. For test
+// programs that link the static library. One header, so that each test is a single file.
+#ifndef EF_TESTS_FAULTY_HH
+#define EF_TESTS_FAULTY_HH
+
+#include "sys.hh"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
+namespace faulty {
+
+// Chances are in 1/1024. All may change while files are open.
+struct plan {
+  std::atomic<unsigned> nowait_miss{0}; // inline read answers EAGAIN
+  std::atomic<unsigned> nowait_none{0}; // 1: inline reads are not supported
+  std::atomic<unsigned> short_read{0}, short_write{0};
+  std::atomic<unsigned> delay{0}; // of any background call: up to delay_us
+  std::atomic<unsigned> delay_us{300};
+  std::atomic<int> read_errno{0}, write_errno{0}, sync_errno{0}, open_errno{0}, close_errno{0};
+  std::atomic<unsigned> errno_chance{1024};
+  std::atomic<long> writes_before_errno{-1}; // -1: at once
+  std::atomic<unsigned> zero_write{0};
+  std::atomic<std::uint64_t> misses{0}, shorts{0}, delays{0}, errors{0}; // what really happened
+};
+inline plan now;
+
+inline std::uint64_t seed() {
+  static const std::uint64_t value = [] {
+    const char *s = std::getenv("EFIO_SEED");
+    std::uint64_t v = s ? std::strtoull(s, nullptr, 0) : 1;
+    std::printf("# seed %llu\n", static_cast<unsigned long long>(v));
+    return v;
+  }();
+  return value;
+}
+
+inline std::uint32_t random32() {
+  static std::atomic<std::uint64_t> threads{0};
+  thread_local std::uint64_t s = (seed() + threads.fetch_add(1) * 7919 + 1) * 0x9e3779b97f4a7c15ull;
+  s ^= s << 13;
+  s ^= s >> 7;
+  s ^= s << 17;
+  return static_cast<std::uint32_t>(s >> 32);
+}
+inline bool happens(const std::atomic<unsigned> &chance) { return chance && random32() % 1024 < chance; }
+
+inline void maybe_delay() {
+  if (!happens(now.delay)) return;
+  ++now.delays;
+  ::usleep(random32() % (now.delay_us + 1));
+}
+inline int maybe_error(const std::atomic<int> &e) {
+  if (!e || !happens(now.errno_chance)) return 0;
+  ++now.errors;
+  return -e;
+}
+
+inline int cut(const iovec *iov, int count, iovec *out) { // a random prefix of at least one byte
+  std::size_t total = 0;
+  for (int i = 0; i < count; ++i) total += iov[i].iov_len;
+  if (total < 2) return std::copy(iov, iov + count, out) - out;
+  std::size_t keep = 1 + random32() % (total - 1);
+  ++now.shorts;
+  int n = 0;
+  for (; n < count && keep > 0; ++n) {
+    out[n] = {iov[n].iov_base, std::min(iov[n].iov_len, keep)};
+    keep -= out[n].iov_len;
+  }
+  return n;
+}
+
+inline int do_openat(int dirfd, const char *path, int flags, mode_t mode) {
+  maybe_delay();
+  if (int e = maybe_error(now.open_errno)) return e;
+  return ef::sys_kernel.openat(dirfd, path, flags, mode);
+}
+inline int do_close(int fd) {
+  maybe_delay();
+  int r = ef::sys_kernel.close(fd);
+  int e = maybe_error(now.close_errno);
+  return e ? e : r;
+}
+inline ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
+  maybe_delay();
+  if (int e = maybe_error(now.read_errno)) return e;
+  iovec part[64];
+  if (happens(now.short_read)) return ef::sys_kernel.preadv(fd, part, cut(iov, count, part), offset);
+  return ef::sys_kernel.preadv(fd, iov, count, offset);
+}
+inline ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offset) {
+  if (now.nowait_none) return -EOPNOTSUPP;
+  if (happens(now.nowait_miss)) {
+    ++now.misses;
+    return -EAGAIN;
+  }
+  iovec part[64];
+  if (happens(now.short_read)) return ef::sys_kernel.preadv_nowait(fd, part, cut(iov, count, part), offset);
+  return ef::sys_kernel.preadv_nowait(fd, iov, count, offset);
+}
+inline int write_error() {
+  if (!now.write_errno) return 0;
+  if (now.writes_before_errno > 0) {
+    --now.writes_before_errno;
+    return 0;
+  }
+  return maybe_error(now.write_errno);
+}
+inline ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
+  maybe_delay();
+  if (int e = write_error()) return e;
+  if (happens(now.zero_write)) return 0;
+  iovec part[64];
+  if (happens(now.short_write)) return ef::sys_kernel.pwritev(fd, part, cut(iov, count, part), offset);
+  return ef::sys_kernel.pwritev(fd, iov, count, offset);
+}
+inline ssize_t do_writev(int fd, const iovec *iov, int count) {
+  maybe_delay();
+  if (int e = write_error()) return e;
+  iovec part[64];
+  if (happens(now.short_write)) return ef::sys_kernel.writev(fd, part, cut(iov, count, part));
+  return ef::sys_kernel.writev(fd, iov, count);
+}
+inline int do_fdatasync(int fd) {
+  maybe_delay();
+  if (int e = maybe_error(now.sync_errno)) return e;
+  return ef::sys_kernel.fdatasync(fd);
+}
+
+inline const ef::sys_table table = [] {
+  ef::sys_table t = ef::sys_kernel;
+  t.openat = do_openat;
+  t.close = do_close;
+  t.preadv = do_preadv;
+  t.preadv_nowait = do_preadv_nowait;
+  t.pwritev = do_pwritev;
+  t.writev = do_writev;
+  t.fdatasync = do_fdatasync;
+  return t;
+}();
+
+// Before the first file of the program is opened.
+inline void install() {
+  seed();
+  ef::sys = &table;
+}
+
+// Everything works again; what was counted is kept.
+inline void heal() {
+  now.nowait_miss = now.nowait_none = now.short_read = now.short_write = now.delay = now.zero_write = 0;
+  now.read_errno = now.write_errno = now.sync_errno = now.open_errno = now.close_errno = 0;
+  now.errno_chance = 1024;
+  now.writes_before_errno = -1;
+}
+
+} // namespace faulty
+#endif
