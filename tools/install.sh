@@ -10,17 +10,14 @@ say() { echo "  $(echo "$action" | tr '[:lower:]' '[:upper:]') $1"; }
 
 # put FILE TARGET MODE
 put() {
-  say "$2"
   if [ "$action" = install ]; then install -D -m "$3" "$1" "$2"; else rm -f "$2"; fi
 }
 # alias OF TARGET
 alias() {
-  say "$2"
   if [ "$action" = install ]; then ln -sf "$1" "$2"; else rm -f "$2"; fi
 }
 # A pkg-config file with today's directories, which may differ from those of configure.
 describe() {
-  say "$2"
   if [ "$action" != install ]; then rm -f "$2"; return; fi
   mkdir -p "${2%/*}"
   sed -e "s|@prefix@|$prefix|; s|@libdir@|$libdir|; s|@includedir@|$includedir|; s|@VERSION@|$VERSION|" "$1" >"$2"
@@ -31,6 +28,7 @@ for part in $PARTS; do
     efio) home=src header=efio.h ;;
     *) home=adapters header=$(echo "$part" | tr - _).h ;;
   esac
+  say "$part: $include, $lib"
   put "$S/include/$header" "$include/$header" 644
   put "$B/lib$part.a" "$lib/lib$part.a" 644
   if [ "$action" = uninstall ] || [ -e "$B/lib$part.so" ]; then
@@ -41,6 +39,7 @@ for part in $PARTS; do
   describe "$S/$home/$part.pc.in" "$lib/pkgconfig/$part.pc"
 done
 
+say "manual: $man"
 for page in "$S"/man/*.[37]; do
   [ -e "$page" ] || continue
   put "$page" "$man/man${page##*.}/${page##*/}" 644
