@@ -52,6 +52,7 @@ $(CONFIG): $(S)/configure $(S)/tools/config.mk.in
 # something was installed.
 ifneq ($(filter $(CHECKS) demo bench,$(MAKECMDGOALS)),)
 $(CONFIG): $(B)/setup.stamp
+$(S)/configure: | $(B)/setup.stamp
 $(B)/setup.stamp: FORCE
 	@mkdir -p $(B)
 	@$(S)/tools/setup.sh $@
