@@ -1,59 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The C face: checks what callers hand in, takes references, turns negated errnos into -1 and errno. Nothing else.
-#pragma GCC visibility push(default)
-#include <efio.h>
-#pragma GCC visibility pop
+// The C face of files: checks what callers hand in and answers errnos. Nothing else.
+#include "capi.hh"
 
 #include "clock.hh"
-#include "flusher.hh"
 #include "opener.hh"
 #include "port.hh"
-#include "process.hh"
 #include "reader.hh"
 #include "runtime.hh"
 #include "sys.hh"
-#include "thread.hh"
 #include "writer.hh"
 
 #include <fcntl.h>
 #include <limits.h>
 
-#include <cerrno>
 #include <cstdarg>
-#include <cstring>
 
 using namespace ef;
 
 namespace {
-
-template<class T> T answer(T r) noexcept {
-  if (r >= 0) return r;
-  errno = static_cast<int>(-r);
-  return -1;
-}
-
-ef_port *no_port(int error) noexcept {
-  errno = -error;
-  return nullptr;
-}
-
-// A reference for the length of a call.
-class file_reference {
- public:
-  explicit file_reference(int fd) noexcept : error_(here() || fd >= 0 ? files.get(fd, &f_) : -EBADF) {}
-  ~file_reference() {
-    if (error_ == 0 && files.put(static_cast<std::uint32_t>(f_->handle) & 0xfffff)) schedule_release(*f_);
-  }
-  file_reference(const file_reference &) = delete;
-  file_reference &operator=(const file_reference &) = delete;
-  int error() const noexcept { return error_; }
-  file *operator->() const noexcept { return f_; }
-  file &operator*() const noexcept { return *f_; }
-
- private:
-  file *f_ = nullptr;
-  int error_;
-};
 
 int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
   if (count < 1 || count > limits::iov_max) return -EINVAL;
@@ -132,113 +96,6 @@ int wait_for_bits(file &f, unsigned events, std::int64_t deadline) noexcept {
 }
 
 } // namespace
-
-// ---- Ports
-
-const char *ef_version(void) { return "0.1.0"; }
-
-ef_port *ef_port_new(const ef_port_options *options) {
-  ef_port_options o{};
-  if (options) {
-    if (options->size != sizeof o) return no_port(-EINVAL);
-    o = *options;
-    if (o.wake && o.notify) return no_port(-EINVAL);
-  }
-  int error;
-  port *p = port_make(o, &error);
-  if (!p) return no_port(error);
-  drain_at_exit();
-  return reinterpret_cast<ef_port *>(p);
-}
-
-ef_port *ef_port_default(void) {
-  int error;
-  port *p = resolve_port(nullptr, &error);
-  return p ? reinterpret_cast<ef_port *>(p) : no_port(error);
-}
-
-int ef_port_free(ef_port *given) {
-  int error;
-  port *p = resolve_port(given, &error);
-  if (!p) return answer(error);
-  if (is_default_port(*p) || p->files.load(std::memory_order_acquire) > 0) return answer(-EBUSY); // pairs with release
-  port_abandon(*p);
-  port_release(*p);
-  return 0;
-}
-
-int ef_port_abandon(ef_port *given) {
-  int error;
-  port *p = resolve_port(given, &error);
-  if (!p) return answer(error);
-  if (is_default_port(*p)) return answer(-EBUSY);
-  port_abandon(*p);
-  port_release(*p);
-  return 0;
-}
-
-int ef_port_next(ef_port *given, ef_event *out, int max) {
-  int error;
-  if (max < 1) return answer(-EINVAL);
-  if (!out) return answer(-EFAULT);
-  port *p = resolve_port(given, &error);
-  return answer(p ? port_next(*p, out, max) : error);
-}
-
-int ef_port_fd(ef_port *given) {
-  int error;
-  port *p = resolve_port(given, &error);
-  return answer(p ? port_event_fd(*p) : error);
-}
-
-int ef_port_wake(ef_port *given, ef_wake_fn *wake, void *arg) {
-  int error;
-  port *p = resolve_port(given, &error);
-  if (!p) return answer(error);
-  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
-  if (c && c->notify) return answer(-ENOTSUP);
-  return answer(port_set_callback(*p, {wake, nullptr, arg}));
-}
-
-int ef_port_notify(ef_port *given, ef_notify_fn *notify, void *arg) {
-  int error;
-  port *p = resolve_port(given, &error);
-  if (!p) return answer(error);
-  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
-  if (c && c->wake) return answer(-ENOTSUP);
-  return answer(port_set_callback(*p, {nullptr, notify, arg}));
-}
-
-ef_port *ef_port_of(int fd) {
-  file_reference f(fd);
-  return f.error() ? no_port(f.error()) : reinterpret_cast<ef_port *>(f->home);
-}
-
-int ef_drain(ef_port *given, int timeout_ms) {
-  int error;
-  port *p = resolve_port(given, &error);
-  return answer(p ? drain(p, timeout_ms) : error);
-}
-
-int ef_port_stats(ef_port *given, ef_port_counters *out) {
-  if (!out) return answer(-EFAULT);
-  if (out->size != sizeof *out) return answer(-EINVAL);
-  int error;
-  port *p = resolve_port(given, &error);
-  if (!p) return answer(error);
-  out->files = static_cast<std::uint64_t>(p->files.load(std::memory_order_relaxed));
-  out->events = p->events.load(std::memory_order_relaxed);
-  out->wakes = p->wakes.load(std::memory_order_relaxed);
-  out->pool_bytes = here()->chunks.bytes();
-  out->pool_bytes_max = chunk_pool::bytes_max();
-  out->threads = threads_running();
-  out->engine = p->engine_used->id;
-  out->engine_name = p->engine_used->name;
-  out->engine_reason = p->engine_reason;
-  return 0;
-}
-
-// ---- Files
 
 int ef_open(const char *path, int flags, ...) {
   mode_t mode = 0;

@@ -2,6 +2,8 @@
 // Reading one file: who may, in which order the sources are asked, and how far ahead is fetched.
 #include "reader.hh"
 
+#include "reading_turn.hh"
+
 #include "clock.hh"
 #include "flusher.hh"
 #include "port.hh"
@@ -19,20 +21,6 @@ namespace ef {
 namespace {
 
 constexpr ssize_t want_fetch = -100000; // no errno is that low: the inline read had nothing
-
-// One reader at a time, detected rather than trusted.
-class reading_turn {
- public:
-  explicit reading_turn(file &f) noexcept : f_(f), mine_(!f.reading.exchange(true, std::memory_order_acquire)) {}
-  ~reading_turn() {
-    if (mine_) f_.reading.store(false, std::memory_order_release); // pairs with the exchange of the next reader
-  }
-  explicit operator bool() const noexcept { return mine_; }
-
- private:
-  file &f_;
-  bool mine_;
-};
 
 std::size_t length_of(const iovec *iov, int count) noexcept {
   std::size_t n = 0;
@@ -183,17 +171,6 @@ ssize_t read_inline(file &f, const iovec *iov, int count, std::size_t wanted) no
 
 // ---- The rules around it
 
-void start_over_at(file &f, std::int64_t position) noexcept {
-  f.in.clear();
-  f.position = position;
-  f.pending_error = 0;
-  f.pending_end = false;
-  f.window = 1;
-  f.hits = 0;
-  f.inline_fill = limits::small_chunk_bytes;
-  if (f.fetch.load(std::memory_order_relaxed) != fetch_state::idle) f.fetch_stale = true;
-}
-
 // A handle sees its own writes: what was read before they were accepted is thrown away, and reading waits until they
 // are in the kernel. False: wait.
 bool own_writes_settled(file &f) noexcept {
@@ -220,7 +197,19 @@ bool must_wait(file &f, bool (*still)(file &)) noexcept {
   return false;
 }
 
-// 1 go on, or the answer (EAGAIN armed).
+} // namespace
+
+void start_over_at(file &f, std::int64_t position) noexcept {
+  f.in.clear();
+  f.position = position;
+  f.pending_error = 0;
+  f.pending_end = false;
+  f.window = 1;
+  f.hits = 0;
+  f.inline_fill = limits::small_chunk_bytes;
+  if (f.fetch.load(std::memory_order_relaxed) != fetch_state::idle) f.fetch_stale = true;
+}
+
 ssize_t check_ready(file &f) noexcept {
   for (;;) {
     switch (state_of(f)) {
@@ -240,6 +229,8 @@ ssize_t check_ready(file &f) noexcept {
     if (f.error.load(std::memory_order_relaxed)) return 1; // they never will be
   }
 }
+
+namespace {
 
 ssize_t miss(file &f) noexcept {
   f.read_misses.fetch_add(1, std::memory_order_relaxed);
@@ -333,64 +324,6 @@ int consume_file(file &f, std::size_t n) noexcept {
   absorb(f);
   fetch_ahead(f);
   return 0;
-}
-
-namespace {
-
-std::int64_t write_position(const file &f) noexcept {
-  return f.write_base.load(std::memory_order_relaxed) +
-         static_cast<std::int64_t>(f.out.accepted() - f.write_base_since.load(std::memory_order_relaxed));
-}
-
-// What `whence` counts from, or a negated errno (EAGAIN armed).
-off_t seek_origin(file &f, int whence) noexcept {
-  if (whence == SEEK_SET) return 0;
-  if (whence == SEEK_CUR) return f.can_read ? f.position : write_position(f);
-  if (whence != SEEK_END) return -EINVAL;
-  if (f.append && f.can_read) { // the kernel decides where the bytes on their way end
-    ssize_t r = check_ready(f);
-    if (r <= 0) return r;
-  }
-  struct stat st;
-  int r = sys->stat_now(f.osfd, &st);
-  if (r < 0) return r;
-  return f.can_write && !f.append ? std::max<off_t>(st.st_size, write_position(f)) : st.st_size;
-}
-
-int seek_writes(file &f, std::int64_t to) noexcept {
-  if (!f.can_write || f.append || to == write_position(f)) return 0;
-  if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
-  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r;
-  f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
-  f.write_base.store(to, std::memory_order_relaxed);
-  note_write(f);
-  return 0;
-}
-
-int wait_for_open(file &f) noexcept {
-  const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
-  if (state_of(f) == file_state::opening) {
-    arm(f, bit);
-    if (state_of(f) == file_state::opening) return -EAGAIN;
-    disarm(f, bit);
-  }
-  return state_of(f) == file_state::failed ? -f.open_error.load(std::memory_order_acquire) : 0; // pairs with the opener
-}
-
-} // namespace
-
-off_t seek_file(file &f, off_t offset, int whence) noexcept {
-  reading_turn turn(f);
-  if (!turn) return -EBUSY;
-  if (int r = wait_for_open(f)) return r;
-  if (!f.seekable) return -ESPIPE;
-  off_t origin = seek_origin(f, whence), to;
-  if (origin < 0) return origin;
-  if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;
-  if (to < 0) return -EINVAL;
-  if (int r = seek_writes(f, to)) return r;
-  if (f.can_read && to != f.position) start_over_at(f, to);
-  return to;
 }
 
 void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// ef_seek: where the two positions of a file go.
+#include "flusher.hh"
+#include "port.hh"
+#include "reader.hh"
+#include "reading_turn.hh"
+#include "sys.hh"
+
+#include <efio.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ef {
+namespace {
+
+std::int64_t write_position(const file &f) noexcept {
+  return f.write_base.load(std::memory_order_relaxed) +
+         static_cast<std::int64_t>(f.out.accepted() - f.write_base_since.load(std::memory_order_relaxed));
+}
+
+// What `whence` counts from, or a negated errno (EAGAIN armed).
+off_t seek_origin(file &f, int whence) noexcept {
+  if (whence == SEEK_SET) return 0;
+  if (whence == SEEK_CUR) return f.can_read ? f.position : write_position(f);
+  if (whence != SEEK_END) return -EINVAL;
+  if (f.append && f.can_read) { // the kernel decides where the bytes on their way end
+    ssize_t r = check_ready(f);
+    if (r <= 0) return r;
+  }
+  struct stat st;
+  int r = sys->stat_now(f.osfd, &st);
+  if (r < 0) return r;
+  return f.can_write && !f.append ? std::max<off_t>(st.st_size, write_position(f)) : st.st_size;
+}
+
+int seek_writes(file &f, std::int64_t to) noexcept {
+  if (!f.can_write || f.append || to == write_position(f)) return 0;
+  if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
+  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r;
+  f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
+  f.write_base.store(to, std::memory_order_relaxed);
+  note_write(f);
+  return 0;
+}
+
+int wait_for_open(file &f) noexcept {
+  const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
+  if (state_of(f) == file_state::opening) {
+    arm(f, bit);
+    if (state_of(f) == file_state::opening) return -EAGAIN;
+    disarm(f, bit);
+  }
+  return state_of(f) == file_state::failed ? -f.open_error.load(std::memory_order_acquire) : 0; // pairs with the opener
+}
+
+} // namespace
+
+off_t seek_file(file &f, off_t offset, int whence) noexcept {
+  reading_turn turn(f);
+  if (!turn) return -EBUSY;
+  if (int r = wait_for_open(f)) return r;
+  if (!f.seekable) return -ESPIPE;
+  off_t origin = seek_origin(f, whence), to;
+  if (origin < 0) return origin;
+  if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;
+  if (to < 0) return -EINVAL;
+  if (int r = seek_writes(f, to)) return r;
+  if (f.can_read && to != f.position) start_over_at(f, to);
+  return to;
+}
+
+} // namespace ef
