@@ -24,6 +24,7 @@ dangling=$(find "$root" -xtype l)
 
 cat >"$work/user.c" <<'END'
 #include <efio.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 int main(int argc, char **argv) {
@@ -34,21 +35,15 @@ int main(int argc, char **argv) {
   return 0;
 }
 END
-sed -i '1i #include <fcntl.h>' "$work/user.c"
-if command -v "${PKG_CONFIG:-pkg-config}" >/dev/null 2>&1; then
-  export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/root"
-  flags=$(pkg-config --cflags --libs efio)
-  static=$(pkg-config --cflags --libs --static efio)
-else
-  flags="-I$root/include -L$root/lib -lefio"
-  static="$flags -pthread -lstdc++"
-fi
-san=${SAN:+-fsanitize=$SAN}
-# shellcheck disable=SC2086 # lists of words
-$cc $san "$work/user.c" $flags -o "$work/shared"
-# shellcheck disable=SC2086
-$cc $san "$work/user.c" -Wl,-Bstatic $static -Wl,-Bdynamic -o "$work/static" 2>"$work/static.log" ||
-  $cc $san "$work/user.c" "$root/lib/libefio.a" -pthread -lstdc++ -I"$root/include" -o "$work/static"
+command -v pkg-config >/dev/null 2>&1 || { echo "pkg-config is missing"; exit 77; }
+export PKG_CONFIG_PATH="$root/lib/pkgconfig"
+# The files name the place of use, not the trial one.
+flags() { pkg-config "$@" | sed "s|/opt/efio/|$root/|g"; }
+
+# shellcheck disable=SC2046 # lists of words, here and below
+$cc "$work/user.c" $(flags --cflags --libs efio) -o "$work/shared"
+# shellcheck disable=SC2046
+$cc "$work/user.c" $(flags --cflags --libs --static efio | sed "s|-lefio|-l:libefio.a|") -o "$work/static"
 for how in shared static; do
   rm -f "$work/out"
   LD_LIBRARY_PATH=$root/lib "$work/$how" "$work/out"
@@ -56,6 +51,17 @@ for how in shared static; do
 done
 if ldd "$work/static" | grep -q libefio; then echo "the static program wants the shared library"; exit 1; fi
 if ldd "$root/lib/libefio.so" | grep -q 'libstdc++'; then echo "libefio.so wants libstdc++"; exit 1; fi
+
+# Each adapter: its header, its flags, and a name of it.
+for part in efio-ev efio-uv; do
+  [ -e "$root/lib/pkgconfig/$part.pc" ] || continue
+  name=$(sed -n 's/^ *\(ef_[a-z_]*\);.*/\1/p' "$S/adapters/$part.map" | head -n 1)
+  header=$(echo $part | tr - _).h
+  printf '#include <%s>\nint main(void) { return (void (*)(void))%s == 0; }\n' "$header" "$name" >"$work/$part.c"
+  # shellcheck disable=SC2046
+  $cc "$work/$part.c" $(flags --cflags --libs $part) -o "$work/$part"
+  LD_LIBRARY_PATH=$root/lib "$work/$part"
+done
 
 in_build uninstall
 left=$(find "$work/root" ! -type d)

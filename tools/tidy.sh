@@ -13,7 +13,7 @@ complain() {
 each_line() { [ -z "$1" ] || complain "$1"; }
 
 code=$(find include lockfree src adapters examples bench tests \
-  -name '*.[ch]' -o -name '*.cc' -o -name '*.hh' -o -name '*.hpp')
+  -name '*.[ch]' -o -name '*.cc' -o -name '*.hh' -o -name '*.hpp' 2>/dev/null)
 scripts=$(find tools .ci tests -type f ! -name '*.[ch]' ! -name '*.cc' ! -name '*.hh' -print)
 scripts="Makefile configure.ac $scripts $(ls src/*.map src/*.in adapters/*.map adapters/*.in)"
 pages=$(ls man/*.[37] 2>/dev/null)
