@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The public headers: each compiles alone, as C11 and as C++20, without a warning; constants have the values promised. */
+/* The public headers: each compiles alone, as C11 and as C++20, without a warning; constants have the promised values. */
 #include "efio.h"
 
 #include <setjmp.h>
