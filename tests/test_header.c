@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The public headers: each compiles alone, as C11 and as C++20, without a warning; constants have the promised values. */
+/* The public headers: each compiles alone, as C11 and as C++20, without a warning; constants have promised values. */
 #include "efio.h"
 
 #include <setjmp.h>
