@@ -36,7 +36,6 @@ apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock:
 
 find_missing
 if [ -n "$packages" ]; then
-  command="apt-get install -y --no-install-recommends$packages"
   if ! command -v apt-get >/dev/null 2>&1; then
     echo "missing, by their Debian names:$packages" >&2
     exit 1
@@ -46,8 +45,9 @@ if [ -n "$packages" ]; then
   elif sudo -n true 2>/dev/null; then
     as_root="sudo -n"
   else
+    command -v sudo >/dev/null 2>&1 && ask="sudo sh -c" || ask="su -c"
     echo "something is missing; this command installs it:" >&2
-    echo "  sudo $command" >&2
+    echo "  $ask 'apt-get update && apt-get install -y --no-install-recommends$packages'" >&2
     exit 1
   fi
   echo "  SETUP$packages"
