@@ -39,13 +39,14 @@ template<template<class> class Atom = std::atomic> class index_ring {
     for (;;) {
       std::uint64_t t = tail_.fetch_add(1, std::memory_order_relaxed), cycle = t >> bits_;
       Atom<std::uint64_t> &cell = at(t);
-      // acquire (both): pairs with the release in pass(). Whoever sees a cell marked unsafe also sees the head beyond
-      // the position that marked it; a smaller head would let an item be put where nobody looks any more.
-      std::uint64_t e = cell.load(std::memory_order_acquire);
-      while (cycle_of(e) < cycle && (e & none_) == none_ &&
-             (is_safe(e) || head_.load(std::memory_order_relaxed) <= t)) {
+      for (;;) {
+        // acquire: pairs with the release in pass(). Whoever sees a cell marked unsafe also sees the head beyond the
+        // position that marked it; a smaller head would let an item be put where nobody looks any more.
+        std::uint64_t e = cell.load(std::memory_order_acquire);
+        if (cycle_of(e) >= cycle || (e & none_) != none_) break;
+        if (!is_safe(e) && head_.load(std::memory_order_relaxed) > t) break;
         // release: what the caller wrote before is there for the acquire in take().
-        if (!cell.compare_exchange_weak(e, pack(cycle, index), std::memory_order_release, std::memory_order_acquire))
+        if (!cell.compare_exchange_weak(e, pack(cycle, index), std::memory_order_release, std::memory_order_relaxed))
           continue;
         // seq_cst: pairs with the decrements in take(). A limit read from before them would leave the item behind a
         // threshold that says "nothing there".
