@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The libev adapter: one state per loop. The core tells of a change once; level-triggering is made here: after its
+ * callback a ready watcher is tested again and called again, a bounded number of times in one turn of the loop,
+ * then once a turn, without a trip through the kernel for each. Callbacks go through libev's pending queue, so
+ * priorities, stop and ev_clear_pending work as everywhere. */
+#pragma GCC visibility push(default)
+#include "efio_ev.h"
+#pragma GCC visibility pop
+
+#include "efio_ev_table.h"
+#include "loop_registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+  rounds_a_turn = 16,  /* times a ready watcher is called before the loop looks at its other sources */
+  turn_ns = 100000,    /* and no new round after so long */
+  events_a_round = 64, /* taken from the port at once */
+  level_bits = EF_READ | EF_WRITE,
+  known_bits = EV_READ | EV_WRITE | EF_EV_OPEN | EF_EV_SYNC | EF_EV_CLOSE | EF_EV_ERROR
+};
+
+struct ef_ev_loop {
+  struct loop_entry entry;
+#if EV_MULTIPLICITY
+  struct ev_loop *loop;
+#endif
+  ef_port *port;
+  ev_async wake;
+  ev_prepare prepare; /* a new turn, for what was left over in the last one */
+  ev_idle idle;       /* keeps the poll from blocking meanwhile */
+  ev_cleanup cleanup;
+  ev_fork fork;
+  ev_watcher again; /* never started; fed at lowest priority, so that it runs when the callbacks of a round have run */
+  struct watcher_table table;
+  int rounds; /* of this turn */
+  int64_t turn_end;
+  bool more;     /* the port may have further events */
+  bool spinning; /* prepare and idle are started */
+};
+
+#if EV_MULTIPLICITY
+#define LOOP(s) (s)->loop
+#define LOOP_(s) (s)->loop,
+#define KEY EV_A
+#else
+#define LOOP(s)
+#define LOOP_(s)
+#define KEY &loop_first
+#endif
+#define UNUSED __attribute__((unused))
+#define STATE_OF(watcher, member)                                                                                      \
+  ((struct ef_ev_loop *)(void *)((char *)(watcher) - offsetof(struct ef_ev_loop, member)))
+
+/* libev's bits to ours and back: the first two are the same. */
+static unsigned asked(const ef_ev_io *w) {
+  return ((unsigned)w->events & level_bits) | ((unsigned)w->events >> 23 & (EF_OPEN | EF_SYNC | EF_CLOSE | EF_ERROR));
+}
+static int told(unsigned bits) { return (int)((bits & level_bits) | (bits & ~(unsigned)level_bits) << 23); }
+
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* ---- Ending a watcher */
+
+/* The watcher is the caller's again. */
+static void forget(struct ef_ev_loop *s, ef_ev_io *w) {
+  table_remove(&s->table, w);
+  w->active = 0;
+  ev_unref(LOOP(s));
+}
+
+/* Stopped by us: libev's way to say so is EV_ERROR with everything that was asked for. */
+static void kill_watcher(struct ef_ev_loop *s, ef_ev_io *w, int error) {
+  ev_clear_pending(LOOP_(s) w);
+  forget(s, w);
+  w->error = error;
+  ev_feed_event(LOOP_(s) w, (int)((unsigned)EV_ERROR | (asked(w) & level_bits)));
+}
+
+/* ---- The turn of the loop */
+
+/* Fed before the watchers of its round: libev calls the last fed of one priority first. */
+static void expect_again(struct ef_ev_loop *s) { ev_feed_event(LOOP_(s) &s->again, EV_CUSTOM); }
+
+static void spin(struct ef_ev_loop *s, bool on) {
+  if (s->spinning == on) return;
+  s->spinning = on;
+  if (on) {
+    ev_prepare_start(LOOP_(s) &s->prepare);
+    ev_unref(LOOP(s));
+    ev_idle_start(LOOP_(s) &s->idle);
+    ev_unref(LOOP(s));
+  } else {
+    ev_ref(LOOP(s));
+    ev_prepare_stop(LOOP_(s) &s->prepare);
+    ev_ref(LOOP(s));
+    ev_idle_stop(LOOP_(s) &s->idle);
+  }
+}
+
+/* The file is closed: who asked for it is told so, the others that their number has gone. */
+static void tell_close(struct ef_ev_loop *s, ef_ev_io *w, const ef_event *e) {
+  if (!(asked(w) & EF_CLOSE)) return kill_watcher(s, w, EBADF);
+  int kept = ev_clear_pending(LOOP_(s) w) & ~(EV_READ | EV_WRITE);
+  forget(s, w);
+  w->error = e->error;
+  ev_feed_event(LOOP_(s) w, kept | told(asked(w) & e->events & ~(unsigned)level_bits));
+}
+
+static void tell(struct ef_ev_loop *s, const ef_event *e) {
+  bool sync_asked = false;
+  for (ef_ev_io *w = *table_bucket(&s->table, e->fd), *next; w; w = next) {
+    next = w->next;
+    if (w->fd != e->fd) continue;
+    if (e->events & EF_CLOSE) {
+      tell_close(s, w, e);
+      continue;
+    }
+    sync_asked |= (asked(w) & EF_SYNC) != 0;
+    unsigned bits = e->events & asked(w) & (w->wanted | EF_SYNC | EF_ERROR);
+    if (!bits) continue;
+    if (bits & ~(unsigned)level_bits) w->error = e->error;
+    w->wanted &= ~(bits & EF_OPEN);
+    if (w->wanted) list_ready(&s->table, w);
+    ev_feed_event(LOOP_(s) w, told(bits));
+  }
+  /* A request made while the one before was ending shares its event, which was perhaps too early: ask for another. */
+  if (sync_asked && e->events & EF_SYNC) ef_watch(e->fd, EF_SYNC, NULL);
+}
+
+static void take_events(struct ef_ev_loop *s) {
+  ef_event events[events_a_round];
+  int n = ef_port_next(s->port, events, events_a_round);
+  s->more = n == events_a_round;
+  for (int i = 0; i < n; ++i) tell(s, &events[i]);
+}
+
+static int open_error(int fd) {
+  struct stat st;
+  return ef_fstat(fd, &st) == 0 ? 0 : errno;
+}
+
+/* Is it still ready? The answer 0 means that the core will tell. */
+static void test(struct ef_ev_loop *s, ef_ev_io *w) {
+  if (ev_is_pending(w)) return; /* it was not called yet */
+  int bits = w->wanted ? ef_watch(w->fd, w->wanted, NULL) : 0;
+  if (bits < 0) return kill_watcher(s, w, errno);
+  if (bits & EF_OPEN) {
+    w->error = open_error(w->fd);
+    w->wanted &= ~(unsigned)EF_OPEN;
+  }
+  if (!bits || !w->wanted) unlist_ready(w);
+  if (bits) ev_feed_event(LOOP_(s) w, told((unsigned)bits));
+}
+
+static void run_round(struct ef_ev_loop *s) {
+  if (!s->table.ready && !s->more) return;
+  expect_again(s);
+  if (s->more) take_events(s);
+  for (ef_ev_io *w = s->table.ready, *next; w; w = next) {
+    next = w->ready_next;
+    test(s, w);
+  }
+}
+
+static void on_again(UNUSED EV_P_ ev_watcher *watcher, UNUSED int revents) {
+  struct ef_ev_loop *s = STATE_OF(watcher, again);
+  if (!s->table.ready && !s->more) {
+    s->rounds = 0;
+    return;
+  }
+  int64_t now = now_ns();
+  if (s->rounds++ == 0) s->turn_end = now + turn_ns;
+  if (s->rounds > rounds_a_turn || now > s->turn_end)
+    spin(s, true);
+  else
+    run_round(s);
+}
+
+static void on_prepare(UNUSED EV_P_ ev_prepare *watcher, UNUSED int revents) {
+  struct ef_ev_loop *s = STATE_OF(watcher, prepare);
+  s->rounds = 0;
+  run_round(s);
+  if (!s->table.ready && !s->more) spin(s, false);
+}
+
+static void on_idle(UNUSED EV_P_ UNUSED ev_idle *watcher, UNUSED int revents) {} /* being started is its use */
+
+static void on_wake(UNUSED EV_P_ ev_async *watcher, UNUSED int revents) {
+  struct ef_ev_loop *s = STATE_OF(watcher, wake);
+  s->more = true;
+  s->rounds = 0;
+  run_round(s);
+}
+
+static void wake(void *state) {
+  struct ef_ev_loop *s = state;
+  ev_async_send(LOOP_(s) &s->wake);
+}
+
+/* ---- Making and ending a loop's state */
+
+static void stop_own(struct ef_ev_loop *s) {
+  spin(s, false);
+  ev_clear_pending(LOOP_(s) &s->again);
+  ev_ref(LOOP(s));
+  ev_async_stop(LOOP_(s) &s->wake);
+  ev_ref(LOOP(s));
+  ev_fork_stop(LOOP_(s) &s->fork);
+  ev_cleanup_stop(LOOP_(s) &s->cleanup); /* never holds the loop */
+}
+
+/* error 0: watchers are stopped and told nothing, there is no loop any more to tell them. */
+static void dismantle(struct ef_ev_loop *s, int error) {
+  ef_port_abandon(s->port); /* no wake after this. In a fork child it fails, but there nobody wakes us */
+  loop_remove(&s->entry);
+  for (unsigned i = 0; i <= s->table.mask; ++i)
+    for (ef_ev_io *w; (w = s->table.buckets[i]);) {
+      if (error) {
+        kill_watcher(s, w, error);
+      } else {
+        ev_clear_pending(LOOP_(s) w);
+        forget(s, w);
+      }
+    }
+  stop_own(s);
+  free(s->table.buckets);
+  free(s);
+}
+
+static void on_cleanup(UNUSED EV_P_ ev_cleanup *watcher, UNUSED int revents) {
+  dismantle(STATE_OF(watcher, cleanup), 0);
+}
+
+/* ev_loop_fork is legal without a fork: only a child has lost its files. */
+static void on_fork(UNUSED EV_P_ ev_fork *watcher, UNUSED int revents) {
+  struct ef_ev_loop *s = STATE_OF(watcher, fork);
+  if (loop_inherited(&s->entry)) dismantle(s, ECHILD);
+}
+
+static void start_own(struct ef_ev_loop *s) {
+  ev_init(&s->again, on_again);
+  ev_set_priority(&s->again, EV_MINPRI);
+  ev_prepare_init(&s->prepare, on_prepare);
+  ev_set_priority(&s->prepare, EV_MAXPRI);
+  ev_idle_init(&s->idle, on_idle);
+  ev_set_priority(&s->idle, EV_MINPRI);
+  ev_async_init(&s->wake, on_wake);
+  ev_set_priority(&s->wake, EV_MAXPRI); /* it hands out events of all priorities */
+  ev_async_start(LOOP_(s) &s->wake);
+  ev_unref(LOOP(s));
+  ev_cleanup_init(&s->cleanup, on_cleanup);
+  ev_set_priority(&s->cleanup, EV_MINPRI); /* the host's own may still stop watchers */
+  ev_cleanup_start(LOOP_(s) &s->cleanup);
+  ev_fork_init(&s->fork, on_fork);
+  ev_set_priority(&s->fork, EV_MAXPRI);
+  ev_fork_start(LOOP_(s) &s->fork);
+  ev_unref(LOOP(s));
+}
+
+static struct ef_ev_loop *make_state(EV_P) {
+  struct ef_ev_loop *s = calloc(1, sizeof *s);
+  if (!s || !table_init(&s->table)) {
+    free(s);
+    errno = ENOMEM;
+    return NULL;
+  }
+#if EV_MULTIPLICITY
+  s->loop = EV_A;
+#endif
+  ef_port_options options = {.size = sizeof options, .wake = wake, .arg = s};
+  s->port = ef_port_new(&options);
+  if (!s->port) {
+    free(s->table.buckets);
+    free(s);
+    return NULL;
+  }
+  start_own(s);
+  loop_add(&s->entry, KEY);
+  return s;
+}
+
+static struct ef_ev_loop *state_of(EV_P) {
+  struct loop_entry *e = loop_find(KEY);
+  return e ? (struct ef_ev_loop *)(void *)e : make_state(EV_A);
+}
+
+/* ---- Calls */
+
+ef_port *ef_ev_port_sized(EV_P_ size_t watcher_size) {
+  if (watcher_size != sizeof(ef_ev_io)) {
+    errno = EINVAL;
+    return NULL;
+  }
+  struct ef_ev_loop *s = state_of(EV_A);
+  return s ? s->port : NULL;
+}
+
+int ef_ev_open(EV_P_ const char *path, int flags, mode_t mode) {
+  struct ef_ev_loop *s = state_of(EV_A);
+  return s ? ef_openat(s->port, AT_FDCWD, path, flags, mode, NULL) : -1;
+}
+
+/* Arms what is asked for. 0, or an errno. What is ready already goes on the list. */
+static int arm(struct ef_ev_loop *s, ef_ev_io *w) {
+  if (w->events & ~known_bits) return EINVAL;
+  ef_port *port = ef_port_of(w->fd);
+  if (port != s->port) return port ? EINVAL : errno;
+  /* By themselves, for they are never true beforehand. Every watcher learns of a close, if only to be stopped. */
+  if (ef_watch(w->fd, EF_CLOSE | (asked(w) & EF_SYNC), NULL) < 0) return errno;
+  w->wanted = asked(w) & (level_bits | EF_OPEN);
+  int bits = w->wanted ? ef_watch(w->fd, w->wanted, NULL) : 0;
+  if (bits < 0) return errno;
+  if (bits) {
+    list_ready(&s->table, w);
+    expect_again(s);
+  }
+  return 0;
+}
+
+static void start(EV_P_ ef_ev_io *w) {
+  struct ef_ev_loop *s = state_of(EV_A);
+  w->ready_pprev = NULL;
+  w->owner = s;
+  int error = s ? arm(s, w) : errno;
+  if (error) {
+    w->error = error;
+    ev_feed_event(EV_A_ w, (int)((unsigned)EV_ERROR | (asked(w) & level_bits)));
+    return;
+  }
+  table_add(&s->table, w);
+  w->active = 1;
+  ev_ref(EV_A);
+}
+
+void ef_ev_io_start(EV_P_ ef_ev_io *w) {
+  if (ev_is_active(w)) return;
+  int saved = errno;
+  int priority = ev_priority(w) < EV_MINPRI ? EV_MINPRI : ev_priority(w) > EV_MAXPRI ? EV_MAXPRI : ev_priority(w);
+  ev_set_priority(w, priority);
+  start(EV_A_ w);
+  errno = saved;
+}
+
+void ef_ev_io_stop(EV_P_ ef_ev_io *w) {
+  ev_clear_pending(EV_A_ w);
+  if (!ev_is_active(w)) return;
+  int saved = errno;
+  struct ef_ev_loop *s = w->owner;
+  forget(s, w);
+  if (!table_has(&s->table, w->fd)) ef_watch(w->fd, 0, NULL); /* EBADF if it was closed first: nothing to take back */
+  errno = saved;
+}
+
+int ef_ev_detach(UNUSED EV_P) {
+  struct ef_ev_loop *s = (struct ef_ev_loop *)(void *)loop_find(KEY);
+  if (!s) return 0;
+  if (s->table.count) {
+    errno = EBUSY;
+    return -1;
+  }
+  dismantle(s, 0);
+  return 0;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a libev watcher of a file tells, and when: reading, writing, sync, close, errors. */
+#include "adapter_files.h"
+
+#include <efio_ev.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+struct reading {
+  ef_ev_io io;
+  unsigned seed;
+  uint64_t offset;
+  int calls, ends, error, refusals;
+  size_t a_call;
+};
+
+static bool inside_start;
+
+static struct ev_loop *new_loop(void) {
+  struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+  assert_non_null(loop);
+  return loop;
+}
+
+static void on_read(EV_P_ ef_ev_io *w, int revents) {
+  struct reading *r = (struct reading *)w;
+  static _Thread_local char buf[65536];
+  assert_false(inside_start);
+  assert_true(ev_is_active(w) && !ev_is_pending(w));
+  assert_int_equal(revents, EV_READ);
+  ++r->calls;
+  ssize_t n = ef_read(w->fd, buf, r->a_call);
+  if (n > 0) {
+    assert_true(bytes_are(buf, (size_t)n, r->offset, r->seed));
+    r->offset += (uint64_t)n;
+    return;
+  }
+  if (n < 0 && errno == EAGAIN) {
+    ++r->refusals;
+    return;
+  }
+  if (n == 0) ++r->ends;
+  if (n < 0) r->error = errno;
+  ef_ev_io_stop(EV_A_ w);
+  assert_false(ev_is_active(w));
+  assert_int_equal(ef_close(w->fd), r->error ? -1 : 0); /* the error of the open sticks */
+}
+
+static void start_reading(EV_P_ struct reading *r, const char *path, unsigned seed, size_t a_call) {
+  memset(r, 0, sizeof *r);
+  r->seed = seed;
+  r->a_call = a_call;
+  int fd = ef_ev_open(EV_A_ path, O_RDONLY, 0);
+  assert_true(fd >= 0);
+  ef_ev_io_init(&r->io, on_read, fd, EV_READ);
+  inside_start = true;
+  ef_ev_io_start(EV_A_ &r->io);
+  inside_start = false;
+  assert_true(ev_is_active(&r->io));
+}
+
+static void a_file_is_read_to_its_end(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  const uint64_t size = 3 * 1024 * 1024 + 123;
+  assert_true(make_file(in_scratch("read"), size, 1));
+  static const size_t sizes[] = {100, 4096, 65536};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
+    struct reading r;
+    start_reading(EV_A_ &r, in_scratch("read"), 1, sizes[i]);
+    assert_int_equal(r.calls, 0);
+    ev_run(EV_A_ 0);
+    assert_int_equal(r.offset, size);
+    assert_int_equal(r.ends, 1);
+    assert_false(ev_is_active(&r.io));
+  }
+  ev_loop_destroy(EV_A);
+}
+
+static void bytes_that_are_not_in_memory_are_waited_for(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  const uint64_t size = 8 * 1024 * 1024;
+  const char *path = in_scratch("cold");
+  assert_true(make_file(path, size, 2));
+  int fd = open(path, O_RDWR);
+  assert_int_equal(fsync(fd), 0);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  close(fd);
+  struct reading r;
+  start_reading(EV_A_ &r, path, 2, 65536);
+  ev_run(EV_A_ 0);
+  assert_int_equal(r.offset, size);
+  ev_loop_destroy(EV_A);
+}
+
+static void the_error_of_the_open_comes_with_the_first_call(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  struct reading r;
+  start_reading(EV_A_ &r, in_scratch("nowhere"), 0, 10);
+  ev_run(EV_A_ 0);
+  assert_int_equal(r.error, ENOENT);
+  assert_int_equal(r.calls, 1);
+  ev_loop_destroy(EV_A);
+}
+
+/* ---- Level */
+
+struct counting {
+  ef_ev_io io;
+  int calls, revents, most;
+};
+
+static void on_count(EV_P_ ef_ev_io *w, int revents) {
+  struct counting *c = (struct counting *)w;
+  c->revents = revents;
+  if (++c->calls == c->most) ef_ev_io_stop(EV_A_ w);
+}
+
+static void start_counting(EV_P_ struct counting *c, int fd, int events, int most) {
+  memset(c, 0, sizeof *c);
+  c->most = most;
+  ef_ev_io_init(&c->io, on_count, fd, events);
+  ef_ev_io_start(EV_A_ &c->io);
+}
+
+static void a_watcher_is_called_as_long_as_it_is_ready(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  assert_true(make_file(in_scratch("level"), 10, 3));
+  int fd = ef_ev_open(EV_A_ in_scratch("level"), O_RDONLY, 0);
+  struct counting c;
+  start_counting(EV_A_ &c, fd, EV_READ, 1000);
+  ev_run(EV_A_ 0);
+  assert_int_equal(c.calls, 1000);
+  assert_int_equal(ef_close(fd), 0);
+  ev_loop_destroy(EV_A);
+}
+
+static void on_timer(EV_P_ ev_timer *w, int revents) {
+  (void)revents;
+  ++*(int *)w->data;
+  ev_break(EV_A_ EVBREAK_ONE);
+}
+
+static void others_are_served_while_a_file_is_always_ready(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  assert_true(make_file(in_scratch("level"), 10, 3));
+  int fd = ef_ev_open(EV_A_ in_scratch("level"), O_RDONLY, 0), ticks = 0;
+  struct counting c;
+  start_counting(EV_A_ &c, fd, EV_READ, 0);
+  ev_timer t;
+  ev_timer_init(&t, on_timer, 0.05, 0.);
+  t.data = &ticks;
+  ev_timer_start(EV_A_ &t);
+  uint64_t began = now_ms();
+  ev_run(EV_A_ 0);
+  assert_int_equal(ticks, 1);
+  assert_true(now_ms() - began < 5000);
+  assert_true(c.calls > 16);
+  ef_ev_io_stop(EV_A_ &c.io);
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
+static void on_restart(EV_P_ ef_ev_io *w, int revents) {
+  (void)revents;
+  ++((struct counting *)w)->calls;
+  ef_ev_io_stop(EV_A_ w);
+  ef_ev_io_start(EV_A_ w);
+}
+
+static void starting_again_in_the_callback_starves_nobody(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  assert_true(make_file(in_scratch("level"), 10, 3));
+  int fd = ef_ev_open(EV_A_ in_scratch("level"), O_RDONLY, 0), ticks = 0;
+  struct counting c;
+  start_counting(EV_A_ &c, fd, EV_READ, 0);
+  ev_set_cb(&c.io, on_restart);
+  ev_timer t;
+  ev_timer_init(&t, on_timer, 0.02, 0.);
+  t.data = &ticks;
+  ev_timer_start(EV_A_ &t);
+  ev_run(EV_A_ 0);
+  assert_int_equal(ticks, 1);
+  assert_true(c.calls > 1);
+  ef_ev_io_stop(EV_A_ &c.io);
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
+/* ---- Growth */
+
+struct tail {
+  struct reading r;
+  uint64_t size;
+  int rounds;
+};
+
+static void on_tail(EV_P_ ef_ev_io *w, int revents) {
+  struct tail *t = (struct tail *)w;
+  static char buf[4096];
+  assert_int_equal(revents, EV_READ);
+  ssize_t n = ef_read(w->fd, buf, sizeof buf);
+  if (n < 0) {
+    assert_int_equal(errno, EAGAIN);
+    return;
+  }
+  assert_true(bytes_are(buf, (size_t)n, t->r.offset, 4));
+  t->r.offset += (uint64_t)n;
+  if (n > 0) return;
+  assert_int_equal(t->r.offset, t->size);
+  if (++t->rounds == 5) return ef_ev_io_stop(EV_A_ w);
+  assert_true(grow_file(in_scratch("tail"), t->size, t->size + 10000, 4));
+  t->size += 10000;
+}
+
+static void a_file_that_grew_is_read_on(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  struct tail t = {.size = 5000};
+  assert_true(make_file(in_scratch("tail"), t.size, 4));
+  int fd = ef_ev_open(EV_A_ in_scratch("tail"), O_RDONLY, 0);
+  ef_ev_io_init(&t.r.io, on_tail, fd, EV_READ);
+  ef_ev_io_start(EV_A_ &t.r.io);
+  ev_run(EV_A_ 0);
+  assert_int_equal(t.r.offset, 45000);
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
+/* ---- Writing */
+
+struct writing {
+  ef_ev_io io;
+  uint64_t accepted, wanted;
+  int refusals, syncs, closes;
+};
+
+/* A FIFO whose reader comes late makes the budget run full for certain. */
+static void *drain_fifo(void *arg) {
+  uint64_t *received = arg;
+  static unsigned char buf[32768];
+  int fd = (int)received[1];
+  for (ssize_t n; (n = read(fd, buf, sizeof buf)) != 0;) {
+    if (n < 0) return "read";
+    if (!bytes_are(buf, (size_t)n, received[0], 5)) return "bytes";
+    received[0] += (uint64_t)n;
+  }
+  return NULL;
+}
+
+static void on_room(EV_P_ ef_ev_io *w, int revents) {
+  struct writing *x = (struct writing *)w;
+  static char buf[20000];
+  assert_int_equal(revents, EV_WRITE);
+  size_t n = x->wanted - x->accepted < sizeof buf ? (size_t)(x->wanted - x->accepted) : sizeof buf;
+  if (n == 0) return ef_ev_io_stop(EV_A_ w);
+  fill_bytes(buf, n, x->accepted, 5);
+  ssize_t r = ef_write(w->fd, buf, n);
+  if (r < 0) {
+    assert_int_equal(errno, EAGAIN);
+    ++x->refusals;
+    return;
+  }
+  assert_int_equal(r, n);
+  x->accepted += n;
+}
+
+static void a_full_budget_refuses_until_there_is_room(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  assert_int_equal(mkfifo(in_scratch("fifo"), 0600), 0);
+  int readable = open(in_scratch("fifo"), O_RDONLY | O_NONBLOCK);
+  assert_int_equal(fcntl(readable, F_SETFL, 0), 0);
+  ef_file_options o = {.size = sizeof o, .write_buffer_max = 128 * 1024};
+  struct writing x = {.wanted = 2 * 1024 * 1024};
+  int fd = ef_openat(ef_ev_port(EV_A), AT_FDCWD, in_scratch("fifo"), O_WRONLY, 0, &o);
+  ef_ev_io_init(&x.io, on_room, fd, EV_WRITE);
+  ef_ev_io_start(EV_A_ &x.io);
+  while (x.refusals == 0 && ef_ready(fd) & EF_WRITE) ev_run(EV_A_ EVRUN_NOWAIT);
+  assert_true(x.accepted >= 64 * 1024 && x.accepted < x.wanted);
+  uint64_t received[2] = {0, (uint64_t)readable};
+  pthread_t reader;
+  assert_int_equal(pthread_create(&reader, NULL, drain_fifo, received), 0);
+  ev_run(EV_A_ 0);
+  assert_int_equal(x.accepted, x.wanted);
+  assert_int_equal(ef_close(fd), 0);
+  void *trouble;
+  pthread_join(reader, &trouble);
+  assert_null(trouble);
+  assert_int_equal(received[0], x.wanted);
+  close(readable);
+  ev_loop_destroy(EV_A);
+}
+
+static void on_stage(EV_P_ ef_ev_io *w, int revents) {
+  struct writing *x = (struct writing *)w;
+  assert_int_equal(w->error, 0);
+  if (revents & EF_EV_SYNC) {
+    ef_file_counters c = {.size = sizeof c};
+    assert_int_equal(ef_file_stats(w->fd, &c), 0);
+    assert_int_equal(c.synced, x->accepted);
+    ++x->syncs;
+    assert_int_equal(ef_close(w->fd), 0);
+  }
+  if (revents & EF_EV_CLOSE) {
+    ++x->closes;
+    assert_false(ev_is_active(w));
+    ef_ev_io_stop(EV_A_ w);
+  }
+}
+
+static void sync_and_close_are_told(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  struct writing x = {.accepted = 50000};
+  static char buf[50000];
+  fill_bytes(buf, sizeof buf, 0, 6);
+  unlink(in_scratch("sync"));
+  int fd = ef_ev_open(EV_A_ in_scratch("sync"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ef_ev_io_init(&x.io, on_stage, fd, EF_EV_SYNC | EF_EV_CLOSE);
+  ef_ev_io_start(EV_A_ &x.io);
+  assert_int_equal(ef_write(fd, buf, sizeof buf), sizeof buf);
+  assert_int_equal(ef_sync(fd), 0);
+  ev_run(EV_A_ 0);
+  assert_int_equal(x.syncs, 1);
+  assert_int_equal(x.closes, 1);
+  assert_true(file_is(in_scratch("sync"), sizeof buf, 6));
+  ev_loop_destroy(EV_A);
+}
+
+static void on_open(EV_P_ ef_ev_io *w, int revents) {
+  struct counting *c = (struct counting *)w;
+  ++c->calls;
+  c->revents = revents;
+  ef_ev_io_stop(EV_A_ w);
+}
+
+static void the_open_is_told_with_its_error(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  assert_true(make_file(in_scratch("level"), 10, 3));
+  static const struct {
+    const char *name;
+    int error;
+  } cases[] = {{"level", 0}, {"nowhere", ENOENT}};
+  for (int i = 0; i < 2; ++i) {
+    int fd = ef_ev_open(EV_A_ in_scratch(cases[i].name), O_RDONLY, 0);
+    for (int again = 0; again < 2; ++again) { /* the second time it is over before the start */
+      struct counting c = {.calls = 0};
+      ef_ev_io_init(&c.io, on_open, fd, EF_EV_OPEN);
+      ef_ev_io_start(EV_A_ &c.io);
+      ev_run(EV_A_ 0);
+      assert_int_equal(c.calls, 1);
+      assert_int_equal(c.revents, EF_EV_OPEN);
+      assert_int_equal(c.io.error, cases[i].error);
+    }
+    ef_close(fd);
+  }
+  ev_loop_destroy(EV_A);
+}
+
+static void trouble_with_accepted_bytes_is_told(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  int fd = ef_ev_open(EV_A_ "/dev/full", O_WRONLY, 0);
+  struct counting c = {.calls = 0};
+  ef_ev_io_init(&c.io, on_open, fd, EF_EV_ERROR);
+  ef_ev_io_start(EV_A_ &c.io);
+  assert_int_equal(ef_write(fd, "x", 1), 1);
+  assert_int_equal(ef_flush(fd), 0);
+  ev_run(EV_A_ 0);
+  assert_int_equal(c.calls, 1);
+  assert_int_equal(c.revents, EF_EV_ERROR);
+  assert_int_equal(c.io.error, ENOSPC);
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
+static void the_bits_are_free_in_libev(void **state) {
+  (void)state;
+  unsigned ours = EF_EV_OPEN | EF_EV_SYNC | EF_EV_CLOSE | EF_EV_ERROR;
+  unsigned theirs = (unsigned)EV_ERROR | EV_READ | EV_WRITE | EV__IOFDSET | EV_TIMER | EV_PERIODIC | EV_SIGNAL |
+                    EV_CHILD | EV_STAT | EV_IDLE | EV_PREPARE | EV_CHECK | EV_EMBED | EV_FORK | EV_CLEANUP | EV_ASYNC |
+                    EV_CUSTOM;
+  assert_int_equal(ours & theirs, 0);
+  assert_int_equal(__builtin_popcount(ours), 4);
+  assert_int_equal(EV_READ, EF_READ);
+  assert_int_equal(EV_WRITE, EF_WRITE);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_file_is_read_to_its_end),
+      cmocka_unit_test(bytes_that_are_not_in_memory_are_waited_for),
+      cmocka_unit_test(the_error_of_the_open_comes_with_the_first_call),
+      cmocka_unit_test(a_watcher_is_called_as_long_as_it_is_ready),
+      cmocka_unit_test(others_are_served_while_a_file_is_always_ready),
+      cmocka_unit_test(starting_again_in_the_callback_starves_nobody),
+      cmocka_unit_test(a_file_that_grew_is_read_on),
+      cmocka_unit_test(a_full_budget_refuses_until_there_is_room),
+      cmocka_unit_test(sync_and_close_are_told),
+      cmocka_unit_test(the_open_is_told_with_its_error),
+      cmocka_unit_test(trouble_with_accepted_bytes_is_told),
+      cmocka_unit_test(the_bits_are_free_in_libev),
+  };
+  return cmocka_run_group_tests(tests, scratch_make, scratch_unmake);
+}
