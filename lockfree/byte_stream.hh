@@ -3,7 +3,7 @@
 #ifndef EF_LOCKFREE_BYTE_STREAM_HH
 #define EF_LOCKFREE_BYTE_STREAM_HH
 
-#include "stream_chunk.hh"
+#include "chunk_writing.hh"
 
 #include <sys/uio.h>
 
@@ -25,16 +25,13 @@ namespace ef {
 // efio_byte_stream(7)).
 //
 // Pool: chunk *at(index) for any index ever handed out; void give(chunk *) takes a chunk back (consumer, and writers
-// that lost a race).
+// that lost a race); void contended(): a writer met a chunk that another thread owns. For owned chunks, static: self()
+// names the calling thread, owner_store() and barrier() as in owner_store.hh.
 template<class Pool, template<class> class Atom = std::atomic> class byte_stream {
  public:
   using chunk = stream_chunk<Atom>;
-  struct reservation {
-    chunk *in;
-    unsigned char *data;
-    std::uint64_t generation;
-    std::uint32_t record, end;
-  };
+  using ops = chunk_writing<Pool, Atom>;
+  using reservation = chunk_reservation<Atom>;
   enum class outcome { done, retry, closed };
   enum class room { retry, needed, closed };
 
@@ -47,25 +44,9 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
   // Room for one record of n bytes in the tail chunk, or false: no chunk, full, sealed, or the tail moved. n
   // in 1..65536.
   bool reserve(Pool &pool, std::uint64_t tail, std::uint32_t n, reservation *out) noexcept {
-    using namespace chunk_word;
-    std::uint32_t index = chunk_of(tail);
-    if (index == none || index == closed) return false;
-    chunk *c = pool.at(index);
-    std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
-    do {
-      if (generation_of(s) != tag_of(tail) || is_sealed(s)) return false;
-      if (bytes_of(s) + n > c->bytes_max || records_of(s) == c->records_max) return false;
-      // seq_cst: before the caller's look at its "somebody will flush this" flag; pairs with empty() after that flag
-      // was lowered.
-    } while (!c->state.compare_exchange_weak(s, s + (1u << bytes_bits) + n, std::memory_order_seq_cst,
-                                             std::memory_order_acquire));
-    *out = {c, c->data + bytes_of(s), generation_of(s), records_of(s), bytes_of(s) + n};
-    return true;
-  }
-
-  // The bytes are in place. The stream must not be touched afterwards on the strength of this reservation.
-  static void commit(const reservation &r) noexcept { // release: pairs with the acquire in committed()
-    r.in->slots[r.record].store(chunk_word::slot(r.generation, r.end), std::memory_order_release);
+    std::uint32_t index = chunk_word::chunk_of(tail);
+    if (index == chunk_word::none || index == chunk_word::closed) return false;
+    return ops::reserve(pool.at(index), tail, n, out);
   }
 
   // What the tail t offers to a record of n bytes: try reserve() again, a chunk is needed, or no more writers.
@@ -76,6 +57,11 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
     chunk *c = pool.at(chunk_of(t));
     std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
     if (generation_of(s) != tag_of(t)) return room::retry;
+    if (is_owned(s) && ((s & revoking) || c->owner.load(std::memory_order_relaxed) != Pool::self())) {
+      pool.contended();
+      ops::disown(c, tag_of(t));
+      return room::retry;
+    }
     if (!is_sealed(s))
       return bytes_of(s) + n > c->bytes_max || records_of(s) == c->records_max ? room::needed : room::retry;
     std::uint64_t next = c->next.load(std::memory_order_acquire); // pairs with append
@@ -101,7 +87,7 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
       return tail_.compare_exchange_strong(t, to, std::memory_order_seq_cst) ? outcome::done : outcome::retry;
     }
     chunk *c = pool.at(chunk_of(t));
-    if (!seal(c, tag_of(t))) return outcome::retry;
+    if (!ops::seal(c, tag_of(t))) return outcome::retry;
     std::uint64_t n = c->next.load(std::memory_order_acquire); // pairs with append
     if (tag_of(n) != tag_of(t)) return outcome::retry;
     if (chunk_of(n) == closed) return outcome::closed;
@@ -130,7 +116,7 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
         continue;
       }
       chunk *c = pool.at(chunk_of(t));
-      if (!seal(c, tag_of(t))) continue;
+      if (!ops::seal(c, tag_of(t))) continue;
       std::uint64_t n = link(tag_of(t), none);
       if (c->next.compare_exchange_strong(n, link(tag_of(t), closed), std::memory_order_acq_rel,
                                           std::memory_order_acquire)) // pairs with the loads of next
@@ -222,6 +208,11 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
     chunk *c = head_;
     std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with reserve
     if (bytes_of(s) != head_bytes_) return false;
+    if (is_owned(s)) {
+      ops::disown(c, generation_of(s));
+      s = c->state.load(std::memory_order_acquire); // pairs with the owner's last store
+      if (bytes_of(s) != head_bytes_) return false;
+    }
     std::uint64_t generation = generation_of(s), n = c->next.load(std::memory_order_acquire); // pairs with link
     if (chunk_of(n) != none && chunk_of(n) != closed) return false; // a new chunk follows: not idle
     if (!is_sealed(s) && !c->state.compare_exchange_strong(s, s | sealed, std::memory_order_acq_rel,
@@ -298,17 +289,6 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
       if (end - from >= max) return from + static_cast<std::uint32_t>(max);
     }
     return end;
-  }
-
-  // Seals c if it is still of this generation; false: it is not, look at tail again.
-  bool seal(chunk *c, std::uint64_t generation) noexcept {
-    using namespace chunk_word;
-    std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
-    do {
-      if (generation_of(s) != generation) return false;
-      if (is_sealed(s)) return true;
-    } while (!c->state.compare_exchange_weak(s, s | sealed, std::memory_order_acq_rel, std::memory_order_acquire));
-    return true;
   }
 
   // Moves tail on from c if the follower of c, or the end, is known. A closed stream keeps its tail on the last chunk

@@ -31,6 +31,17 @@ int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
   return 0;
 }
 
+// Apart, so that the fast path has no frame to set up.
+[[gnu::noinline]] ssize_t write_otherwise(int fd, const void *buf, size_t len) {
+  iovec one{const_cast<void *>(buf), len};
+  file_reference f(fd);
+  if (f.error()) return answer<ssize_t>(f.error());
+  if (!f->can_write) return answer<ssize_t>(-EBADF);
+  if (len > SSIZE_MAX) return answer<ssize_t>(-EINVAL);
+  if (!buf && len) return answer<ssize_t>(-EFAULT);
+  return answer(write_file(*f, &one, 1, len));
+}
+
 int sticking(const file &f) noexcept {
   int e = f.open_error.load(std::memory_order_acquire);   // pairs with the opener
   return e ? e : f.error.load(std::memory_order_acquire); // pairs with stick_error
@@ -158,14 +169,7 @@ off_t ef_seek(int fd, off_t offset, int whence) {
 }
 
 ssize_t ef_write(int fd, const void *buf, size_t len) {
-  if (write_fast(fd, buf, len)) return static_cast<ssize_t>(len);
-  iovec one{const_cast<void *>(buf), len};
-  file_reference f(fd);
-  if (f.error()) return answer<ssize_t>(f.error());
-  if (!f->can_write) return answer<ssize_t>(-EBADF);
-  if (len > SSIZE_MAX) return answer<ssize_t>(-EINVAL);
-  if (!buf && len) return answer<ssize_t>(-EFAULT);
-  return answer(write_file(*f, &one, 1, len));
+  return write_fast(fd, buf, len) ? static_cast<ssize_t>(len) : write_otherwise(fd, buf, len);
 }
 
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {

@@ -4,6 +4,7 @@
 
 #include "flusher.hh"
 #include "thread.hh"
+#include "writer.hh"
 
 #include <pthread.h>
 
@@ -26,6 +27,7 @@ void in_fork_child() {
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
   files.mark_inherited();
   threads_forget();
+  last_write = {};
 }
 
 void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
@@ -51,6 +53,7 @@ process *make(int *error) noexcept {
     delete h;
     return nullptr;
   }
+  write_stream::enable_owners();
   h->time.init(&h->readers, &h->flushers, nothing_to_time, h);
   h->engines = {&h->readers};
   return h;

@@ -8,6 +8,14 @@
 
 namespace ef {
 
+constinit thread_local char thread_mark;
+
+namespace {
+std::atomic<bool> owners{false};
+}
+
+void write_stream::enable_owners() noexcept { owners.store(owner_store_enable(), std::memory_order_relaxed); }
+
 void byte_source::copy_to(unsigned char *to, std::size_t n) noexcept {
   while (n > 0) {
     std::size_t here = std::min(n, iov_->iov_len - done_);
@@ -26,6 +34,7 @@ void byte_source::copy_to(unsigned char *to, std::size_t n) noexcept {
 void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max) noexcept {
   pool_.store(pool, std::memory_order_relaxed); // published with the slot
   chunks_.store(0, std::memory_order_relaxed);
+  shared_for_.store(0, std::memory_order_relaxed);
   chunks_max_ = chunks_max;
   backlog_ = std::min<std::uint32_t>(4, chunks_max / 2);
   stream_.reset();
@@ -59,6 +68,17 @@ int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept 
   return small_will_do ? -ENOMEM : -ENOBUFS;
 }
 
+// A lone writer that fills large chunks owns them: no locked instruction a record. Small chunks are given back after
+// each flush of a quiet file, which would cost a barrier each time. Where several write, everybody uses
+// compare-and-swap for a while.
+std::uint64_t write_stream::owner_for(const chunk &c) noexcept {
+  if (c.bytes_max != limits::chunk_bytes || !owners.load(std::memory_order_relaxed)) return 0;
+  int left = shared_for_.load(std::memory_order_relaxed);
+  if (left > 0)
+    shared_for_.store(left - 1, std::memory_order_relaxed); // losing a count to another writer does not matter
+  return left > 0 ? 0 : self();
+}
+
 ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
   if (n > limits::atomic_bytes) return put_many(from, n);
   chunk *spare = nullptr;
@@ -81,7 +101,7 @@ ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
     // Filled before it is linked: whoever sees the chunk sees the record committed.
     byte_source again = from;
     again.copy_to(spare->data, n);
-    chunk_begin(*spare, static_cast<std::uint32_t>(n), -1);
+    chunk_begin(*spare, static_cast<std::uint32_t>(n), -1, owner_for(*spare));
     stream::outcome o = stream_.append(*this, t, spare, spare);
     if (o == stream::outcome::done) return result;
   }

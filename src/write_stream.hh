@@ -6,12 +6,16 @@
 #include "byte_stream.hh"
 #include "chunk.hh"
 #include "limits.hh"
+#include "owner_store.hh"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 namespace ef {
+
+// Its address names the calling thread as the owner of a chunk.
+extern constinit thread_local char thread_mark;
 
 // A gather list being copied from, and how far.
 class byte_source {
@@ -31,6 +35,7 @@ class write_stream {
   using reservation = stream::reservation;
 
   void open(chunk_pool *pool, std::uint32_t chunks_max) noexcept; // a new life
+  static void enable_owners() noexcept;                           // once a process, if owner_store works here
   void shut() noexcept { stream_.shut(); }                        // no writers: files for reading
   void close() noexcept { stream_.close(*this); }                 // no more writers
 
@@ -39,7 +44,16 @@ class write_stream {
   bool reserve(std::uint64_t tail, std::uint32_t n, reservation *out) noexcept {
     return stream_.reserve(*this, tail, n, out);
   }
-  static void commit(const reservation &r) noexcept { stream::commit(r); }
+  static bool reserve_in(chunk *c, std::uint64_t tail, std::uint32_t n,
+                         reservation *out) noexcept { // as chunk_of(tail)
+    return stream::ops::reserve(c, tail, n, out);
+  }
+  // The chunk a tail names, null: none.
+  chunk *chunk_of(std::uint64_t tail) const noexcept {
+    std::uint32_t index = chunk_word::chunk_of(tail);
+    return index == chunk_word::none || index == chunk_word::closed ? nullptr : at(index);
+  }
+  static void commit(const reservation &r) noexcept { stream::ops::commit(r); }
 
   // The other path, with a reference: takes chunks. n bytes or fewer (only if n > EF_ATOMIC), -EAGAIN the budget is
   // full, -ENOBUFS the process's pool is, -ENOMEM, -EPIPE closed.
@@ -65,10 +79,17 @@ class write_stream {
   std::uint64_t consumed() const noexcept { return stream_.consumed(); }
 
   // ---- what byte_stream asks of its pool
+  static std::uint64_t self() noexcept { return reinterpret_cast<std::uintptr_t>(&thread_mark); }
+  static bool owner_store(std::atomic<std::uint64_t> &word, std::uint64_t expected, std::uint64_t desired) noexcept {
+    return ef::owner_store(word, expected, desired);
+  }
+  static void barrier() noexcept { owner_store_barrier(); }
+  void contended() noexcept { shared_for_.store(limits::shared_chunks, std::memory_order_relaxed); }
   chunk *at(std::uint32_t index) const noexcept { return pool().at(index); }
   void give(chunk *c) noexcept;
 
  private:
+  std::uint64_t owner_for(const chunk &c) noexcept;
   int take(std::uint64_t tail, std::size_t n, chunk **out) noexcept;
   ssize_t put_many(byte_source from, std::size_t n) noexcept;
   void give_chain(chunk *first, chunk *last) noexcept;
@@ -78,6 +99,7 @@ class write_stream {
 
   std::atomic<chunk_pool *> pool_{nullptr}; // constant; atomic because stale writers of the last life look, too
   std::atomic<std::uint32_t> chunks_{0};    // held by the stream or being filled for it
+  std::atomic<int> shared_for_{0};          // chunks still to come before a writer may own one again
   std::uint32_t chunks_max_ = 0, backlog_ = 0;
 };
 

@@ -10,6 +10,9 @@
 #include <cerrno>
 
 namespace ef {
+
+constinit thread_local write_memory last_write{};
+
 namespace {
 
 int error_for_writers(const file &f) noexcept {

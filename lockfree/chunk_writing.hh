@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Writing into one chunk of a byte_stream: reserve, commit, seal; by compare-and-swap, or by its owner without.
+#ifndef EF_LOCKFREE_CHUNK_WRITING_HH
+#define EF_LOCKFREE_CHUNK_WRITING_HH
+
+#include "stream_chunk.hh"
+
+#include <atomic>
+#include <cstdint>
+
+namespace ef {
+
+template<template<class> class Atom = std::atomic> struct chunk_reservation {
+  stream_chunk<Atom> *in;
+  unsigned char *data;
+  std::uint64_t generation;
+  std::uint32_t record, end;
+};
+
+// Pool: see byte_stream; of it only self(), owner_store() and barrier() are used here. All functions lock-free, any
+// thread.
+template<class Pool, template<class> class Atom = std::atomic> struct chunk_writing {
+  using chunk = stream_chunk<Atom>;
+  using reservation = chunk_reservation<Atom>;
+
+  // Room for one record of n bytes in the chunk that `tail` names, or false: it is full, sealed, recycled, or another
+  // thread's own. n in 1..65536.
+  static bool reserve(chunk *c, std::uint64_t tail, std::uint32_t n, reservation *out) noexcept {
+    using namespace chunk_word;
+    std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
+    do {
+      if (generation_of(s) != tag_of(tail) || is_sealed(s)) return false;
+      if (bytes_of(s) + n > c->bytes_max || records_of(s) == c->records_max) return false;
+      if (is_owned(s)) {
+        if (c->owner.load(std::memory_order_relaxed) != Pool::self()) return false;
+        // Weaker than the swap below, and enough: whoever lowers that flag has sealed this chunk before, behind a
+        // barrier.
+        if (!Pool::owner_store(c->state, s, s + (1u << bytes_bits) + n)) return false;
+        break;
+      }
+      // seq_cst: before the caller's look at its "somebody will flush this" flag; pairs with empty() after that flag
+      // was lowered.
+    } while (!c->state.compare_exchange_weak(s, s + (1u << bytes_bits) + n, std::memory_order_seq_cst,
+                                             std::memory_order_acquire));
+    *out = {c, c->data + bytes_of(s), generation_of(s), records_of(s), bytes_of(s) + n};
+    return true;
+  }
+
+  // The bytes are in place. The stream must not be touched afterwards on the strength of this reservation.
+  static void commit(const reservation &r) noexcept { // release: pairs with the acquire in committed()
+    r.in->slots[r.record].store(chunk_word::slot(r.generation, r.end), std::memory_order_release);
+  }
+
+  // Ends the ownership of c, if it is still of this generation. The owner itself needs no barrier: none of its stores
+  // is under way while it is here.
+  static void disown(chunk *c, std::uint64_t generation) noexcept {
+    using namespace chunk_word;
+    std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
+    while (generation_of(s) == generation && is_owned(s)) {
+      bool mine = c->owner.load(std::memory_order_relaxed) == Pool::self();
+      if (!mine && !(s & revoking) &&
+          !c->state.compare_exchange_strong(s, s | revoking, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      if (!mine) {
+        Pool::barrier();
+        s = c->state.load(std::memory_order_acquire); // pairs with the owner's stores, all of which are visible now
+        if (generation_of(s) != generation || !(s & revoking)) continue; // a late store of the owner undid it
+      }
+      c->state.compare_exchange_strong(s, s & ~(owned | revoking), std::memory_order_acq_rel,
+                                       std::memory_order_acquire);
+    }
+  }
+
+  // Seals c if it is still of this generation; false: it is not, look at tail again.
+  static bool seal(chunk *c, std::uint64_t generation) noexcept {
+    using namespace chunk_word;
+    std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
+    for (;;) {
+      if (generation_of(s) != generation) return false;
+      if (is_sealed(s)) return true;
+      if (is_owned(s)) {
+        disown(c, generation);
+        s = c->state.load(std::memory_order_acquire);
+      } else if (c->state.compare_exchange_weak(s, s | sealed, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return true;
+      }
+    }
+  }
+};
+
+} // namespace ef
+#endif
