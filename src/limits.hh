@@ -24,8 +24,8 @@ constexpr std::uint32_t large_chunks_low = 4; // fewer free ones: take a slab mo
 
 // One call and one write.
 constexpr std::size_t atomic_bytes = chunk_bytes;
-constexpr int shared_chunks =
-    256; // after two threads met on a file, so many chunks are shared before one is owned again
+// After two threads met on a file, so many of its chunks are shared before one is owned by a writer again.
+constexpr int shared_chunks = 256;
 constexpr std::size_t write_call_max = 1024 * 1024; // one ef_write takes at most this
 constexpr std::size_t read_call_max = 256 * 1024;   // one ef_read gives at most this: the loop has others to serve
 constexpr std::size_t flush_unit = 256 * 1024;      // one pwritev; bigger buffered units cost more CPU per byte

@@ -14,7 +14,7 @@
 namespace ef {
 
 std::atomic<process *> the_process{nullptr};
-slot_table<file> files;
+constinit immortal<slot_table<file>> file_table;
 std::atomic<unsigned> fork_epoch{0};
 
 namespace {

@@ -31,8 +31,16 @@ struct process {
 extern std::atomic<process *> the_process;
 inline process *here() noexcept { return the_process.load(std::memory_order_acquire); }
 
+// Never destroyed: our threads outlive the destructors that run at exit.
+template<class T> union immortal {
+  T value;
+  constexpr immortal() noexcept : value() {}
+  ~immortal() {}
+};
+
 // Outlives fork: slots in use answer ECHILD in the child and are never given out again.
-extern slot_table<file> files;
+extern immortal<slot_table<file>> file_table;
+inline constexpr slot_table<file> &files = file_table.value;
 
 // Changes in a fork child: what was made under another number belongs to the parent.
 extern std::atomic<unsigned> fork_epoch;
