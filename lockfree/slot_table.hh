@@ -10,20 +10,27 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <sys/mman.h>
 
 namespace ef {
 
+// The bounds of a table, and the memory its objects lie in.
 struct slot_table_limits {
-  static constexpr std::uint32_t slots_max = 1u << 20;  // what 20 bits of a handle can name
-  static constexpr std::uint32_t block_slots = 256;     // memory comes, and is given back, by so many objects
-  static constexpr std::uint32_t reuse_after = 64;      // so many slots wait before one is used again
+  static constexpr std::uint32_t slots_max = 1u << 20; // what 20 bits of a handle can name
+  static constexpr std::uint32_t block_slots = 256;    // memory comes, and is given back, by so many objects
+  static constexpr std::uint32_t reuse_after = 64;     // so many slots wait before one is used again
+
+  static void *obtain(std::size_t bytes) noexcept { // all zero; NULL: there is none
+    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? nullptr : memory;
+  }
+  static void drop(void *memory, std::size_t bytes) noexcept { munmap(memory, bytes); }
   static void discard(void *memory, std::size_t bytes) noexcept { madvise(memory, bytes, MADV_DONTNEED); }
 };
 
 // Contract.
+//   A table of static storage is ready before any code runs.
 //   handle = generation (11 bits) << 20 | index (20 bits), never negative. A life of a slot:
 //     allocate -> publish -> get, put, ... -> close -> the last put answers true -> release.
 //   Lock-free, any thread, all of it, except that allocate() asks the system for memory now and then and release() may
@@ -40,14 +47,8 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   slot_table(const slot_table &) = delete;
   slot_table &operator=(const slot_table &) = delete;
   ~slot_table() {
-    for (std::uint32_t k = 0; blocks_ && k < blocks_max; ++k)
+    for (std::uint32_t k = 0; k < blocks_max; ++k)
       drop(blocks_[k].load(std::memory_order_relaxed)); // the last thread here
-  }
-
-  // Once, before anything else; false: no memory.
-  [[nodiscard]] bool init() noexcept {
-    blocks_.reset(new (std::nothrow) Atom<block *>[blocks_max]());
-    return blocks_ != nullptr;
   }
 
   // A handle that get() does not know yet, and its object; -ENFILE, -ENOMEM. Then publish() it, or release() its index.
@@ -231,11 +232,10 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
     if (there) return true;
     block *b = new (std::nothrow) block;
     if (!b) return false;
-    void *memory = mmap(nullptr, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    b->objects.store(memory == MAP_FAILED ? nullptr : static_cast<T *>(memory), std::memory_order_relaxed);
+    void *memory = Limits::obtain(block_bytes);
+    b->objects.store(static_cast<T *>(memory), std::memory_order_relaxed);
     // release: pairs with the acquire in block_of(); acquire: somebody else was faster.
-    if (memory != MAP_FAILED &&
-        blocks_[k].compare_exchange_strong(there, b, std::memory_order_release, std::memory_order_acquire))
+    if (memory && blocks_[k].compare_exchange_strong(there, b, std::memory_order_release, std::memory_order_acquire))
       return true;
     drop(b);
     return there;
@@ -243,7 +243,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
 
   static void drop(block *b) noexcept {
     T *memory = b ? b->objects.load(std::memory_order_relaxed) : nullptr;
-    if (memory) munmap(static_cast<void *>(memory), block_bytes);
+    if (memory) Limits::drop(memory, block_bytes);
     delete b;
   }
 
@@ -269,7 +269,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
     b.use.store(0, std::memory_order_release); // pairs with enter()
   }
 
-  std::unique_ptr<Atom<block *>[]> blocks_;
+  Atom<block *> blocks_[blocks_max] = {};
   alignas(64) Atom<std::uint32_t> fresh_{0};
   index_fifo<Atom> free_;
 };

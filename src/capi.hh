@@ -29,7 +29,7 @@ inline ef_port *no_port(int error) noexcept {
 // A reference for the length of a call.
 class file_reference {
  public:
-  explicit file_reference(int fd) noexcept : error_(here() || fd >= 0 ? files.get(fd, &f_) : -EBADF) {}
+  explicit file_reference(int fd) noexcept : error_(files.get(fd, &f_)) {}
   ~file_reference() {
     if (error_ == 0 && files.put(static_cast<std::uint32_t>(f_->handle) & 0xfffff)) schedule_release(*f_);
   }

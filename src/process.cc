@@ -19,7 +19,7 @@ std::atomic<unsigned> fork_epoch{0};
 
 namespace {
 
-std::atomic<bool> prepared{false}; // handle table and fork handler
+std::atomic<bool> prepared{false}; // the fork handler is there
 
 // The child has one thread and none of ours: what was under way here is the parent's. Memory of it is left alone.
 void in_fork_child() {
@@ -65,7 +65,7 @@ int prepare() noexcept {
   pthread_mutex_lock(&lock);
   int error = 0;
   if (!prepared.load(std::memory_order_relaxed)) {
-    error = files.init() ? -pthread_atfork(nullptr, nullptr, in_fork_child) : -ENOMEM;
+    error = -pthread_atfork(nullptr, nullptr, in_fork_child);
     if (!error) prepared.store(true, std::memory_order_release); // pairs with the load in process_start
   }
   pthread_mutex_unlock(&lock);
