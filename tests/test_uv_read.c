@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reading and polling files on libuv: contents, end of file, growth, errors, levels, stopping and closing inside callbacks. */
+/* Reading and polling files on libuv: contents, end of file, growth, errors, levels, stopping inside callbacks. */
 #include "adapter_files.h"
 
 #include <efio_uv.h>
