@@ -228,17 +228,17 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
 
   // The block is there, made if need be.
   bool grow(std::uint32_t k) noexcept {
-    block *there = blocks_[k].load(std::memory_order_acquire); // pairs with the release below
+    block *there = blocks_[k].load(std::memory_order_relaxed); // only whether; who looks inside acquires
     if (there) return true;
     block *b = new (std::nothrow) block;
     if (!b) return false;
     void *memory = Limits::obtain(block_bytes);
     b->objects.store(static_cast<T *>(memory), std::memory_order_relaxed);
-    // release: pairs with the acquire in block_of(); acquire: somebody else was faster.
-    if (memory && blocks_[k].compare_exchange_strong(there, b, std::memory_order_release, std::memory_order_acquire))
+    // release: pairs with the acquire in block_of().
+    if (memory && blocks_[k].compare_exchange_strong(there, b, std::memory_order_release, std::memory_order_relaxed))
       return true;
     drop(b);
-    return there;
+    return there; // somebody else was faster
   }
 
   static void drop(block *b) noexcept {
