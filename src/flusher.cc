@@ -43,6 +43,14 @@ void retry_fired(timer *t) {
   timer_fired(f, f.retrying);
 }
 
+// The timers of a file that is closed have nothing to wait for: they would keep its slot.
+void end_timer(file &f, timer &t, const std::atomic<bool> &in) noexcept {
+  if (!in.load(std::memory_order_acquire)) return; // pairs with timer_fired
+  pin(f);
+  here()->time.hurry(&t);
+}
+void timer_ended(timer *t) { unpin(*static_cast<file *>(t->owner)); }
+
 void retry_in(file &f, std::int64_t ns) noexcept { add_timer(f, f.retry_timer, f.retrying, ns); }
 
 // Errors that pass: the bytes are kept and tried again. EFBIG: a limit of the process, which the process may raise.
@@ -234,6 +242,8 @@ void release(job *j) {
   std::free(f.path);
   f.in.clear();
   move_state(f, file_state::closed);
+  end_timer(f, f.age_timer, f.aging);
+  end_timer(f, f.retry_timer, f.retrying);
   post(f, EF_CLOSE);
   port_not_busy(*f.home);                                // counted by ef_close
   f.home->files.fetch_sub(1, std::memory_order_release); // pairs with ef_port_free
@@ -312,8 +322,8 @@ void chunk_returned(void *arg) noexcept {
 void init_flushing(file &f) noexcept {
   f.flush_job = {{}, run_lane, &f};
   f.release_job = {{}, release, &f};
-  f.age_timer = {{}, nullptr, 0, age_fired, &f};
-  f.retry_timer = {{}, nullptr, 0, retry_fired, &f};
+  f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
+  f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};
   f.starved_node = {{}, &f};
   f.ready_node = {{}, &f};
 }

@@ -12,7 +12,8 @@ constexpr std::size_t page_bytes = 4096;
 
 // Chunks. Small enough to stay in the cache when recycled last-in first-out, large enough for one EF_ATOMIC record.
 constexpr std::uint32_t chunk_bytes = 64 * 1024;
-constexpr std::uint32_t small_chunk_bytes = 4 * 1024; // the first chunk of a quiet file; every open file may have two
+// The first chunk of a quiet file; every open file may have two. With its slots it fills a page.
+constexpr std::uint32_t small_chunk_bytes = 3 * 1024;
 constexpr std::uint32_t bytes_per_record = 32;        // a commit slot for so many bytes of a chunk
 constexpr std::uint32_t chunks_max = 1u << 21;        // of both kinds: what the index table can name
 constexpr std::uint32_t large_chunks_max = 4096;      // 256 MiB of large chunks in the process

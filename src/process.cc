@@ -9,12 +9,22 @@
 #include <pthread.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <new>
 
 namespace ef {
 
 std::atomic<process *> the_process{nullptr};
-constinit immortal<slot_table<file>> file_table;
+constinit immortal<file_slots> file_table;
+
+void *file_memory::obtain(std::size_t bytes) noexcept {
+  void *memory = std::aligned_alloc(limits::page_bytes, bytes); // bytes: whole pages
+  if (memory) discard(memory, bytes);                           // all zero, and not touched
+  return memory;
+}
+
+void file_memory::drop(void *memory, std::size_t) noexcept { std::free(memory); }
+
 std::atomic<unsigned> fork_epoch{0};
 
 namespace {
@@ -33,10 +43,10 @@ void in_fork_child() {
 void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
 void chunks_low(void *p) { static_cast<process *>(p)->time.poke(); }
 
-// On the timekeeper's thread, with nothing left to time.
-void nothing_to_time(void *p) {
+// On the timekeeper's thread, each time it wakes.
+void look_at_chunks(void *p, bool nothing_to_time) {
   auto *h = static_cast<process *>(p);
-  if (h->busy.load(std::memory_order_relaxed) == 0)
+  if (nothing_to_time && h->busy.load(std::memory_order_relaxed) == 0)
     h->chunks.trim();
   else
     h->chunks.refill();
@@ -54,7 +64,7 @@ process *make(int *error) noexcept {
     return nullptr;
   }
   write_stream::enable_owners();
-  h->time.init(&h->readers, &h->flushers, nothing_to_time, h);
+  h->time.init(&h->readers, &h->flushers, look_at_chunks, h);
   h->engines = {&h->readers};
   return h;
 }

@@ -39,8 +39,14 @@ template<class T> union immortal {
 };
 
 // Outlives fork: slots in use answer ECHILD in the child and are never given out again.
-extern immortal<slot_table<file>> file_table;
-inline constexpr slot_table<file> &files = file_table.value;
+// Objects lie on the heap: leak checkers look there for what open files own.
+struct file_memory : slot_table_limits {
+  static void *obtain(std::size_t bytes) noexcept;
+  static void drop(void *memory, std::size_t bytes) noexcept;
+};
+using file_slots = slot_table<file, std::atomic, file_memory>;
+extern immortal<file_slots> file_table;
+inline constexpr file_slots &files = file_table.value;
 
 // Changes in a fork child: what was made under another number belongs to the parent.
 extern std::atomic<unsigned> fork_epoch;

@@ -10,17 +10,21 @@
 
 namespace ef {
 
-void timekeeper::init(worker_pool *first, worker_pool *second, void (*idle)(void *), void *arg) noexcept {
+void timekeeper::init(worker_pool *first, worker_pool *second, void (*look)(void *, bool), void *arg) noexcept {
   pools_[0] = first;
   pools_[1] = second;
-  idle_ = idle;
-  idle_arg_ = arg;
+  look_ = look;
+  look_arg_ = arg;
 }
 
 int timekeeper::start() noexcept { return start_thread("efio-time", enter, this); }
 
 void timekeeper::add(timer *t) noexcept {
   if (ef_list_push(&incoming_, &t->node)) wakeup_.notify_one();
+}
+
+void timekeeper::hurry(timer *t) noexcept {
+  if (ef_list_push(&hurried_, &t->hurry_node)) wakeup_.notify_one();
 }
 
 void timekeeper::poke() noexcept {
@@ -32,7 +36,7 @@ void timekeeper::enter(void *self) { static_cast<timekeeper *>(self)->run(); }
 
 void timekeeper::run() noexcept {
   for (;;) {
-    accept_new();
+    accept_hurried();
     poked_.exchange(false, std::memory_order_acquire); // pairs with poke()
     std::int64_t now = now_ns();
     fire_due(now);
@@ -41,29 +45,52 @@ void timekeeper::run() noexcept {
       std::int64_t look = p->relieve(now);
       if (look >= 0 && (wait_for < 0 || look < wait_for)) wait_for = look;
     }
-    if (timers_ == 0) idle_(idle_arg_);
+    look_(look_arg_, timers_ == 0);
     sleep_until(wait_for);
   }
 }
 
-bool timekeeper::accept_new() noexcept {
+void timekeeper::accept_new() noexcept {
   static_assert(offsetof(timer, node) == 0);
   ef_list_node *n = ef_list_take_all(&incoming_);
-  bool any = n;
   while (n) {
     ef_list_node *next = n->next;
     put(reinterpret_cast<timer *>(n));
     n = next;
   }
-  return any;
+}
+
+// A timer that was added before it was hurried is in one of the two lists taken here, or in the wheel.
+void timekeeper::accept_hurried() noexcept {
+  ef_list_node *n = ef_list_take_all(&hurried_);
+  accept_new();
+  while (n) {
+    ef_list_node *next = n->next;
+    auto *t = reinterpret_cast<timer *>(reinterpret_cast<char *>(n) - offsetof(timer, hurry_node));
+    if (t->link) {
+      take_out(t);
+      t->fire(t);
+    }
+    t->hurried(t);
+    n = next;
+  }
 }
 
 void timekeeper::put(timer *t) noexcept {
   unsigned b = static_cast<std::uint64_t>(t->deadline) / limits::tick_ns % buckets;
   if (!bucket_[b] || t->deadline < earliest_[b]) earliest_[b] = t->deadline;
-  t->next_in_bucket = bucket_[b];
+  t->next = bucket_[b];
+  t->link = &bucket_[b];
+  if (t->next) t->next->link = &t->next;
   bucket_[b] = t;
   ++timers_;
+}
+
+void timekeeper::take_out(timer *t) noexcept {
+  *t->link = t->next;
+  if (t->next) t->next->link = t->link;
+  t->link = nullptr;
+  --timers_;
 }
 
 void timekeeper::fire_due(std::int64_t now) noexcept {
@@ -73,17 +100,17 @@ void timekeeper::fire_due(std::int64_t now) noexcept {
 }
 
 void timekeeper::fire_bucket(unsigned b, std::int64_t now) noexcept {
-  timer *t = bucket_[b];
-  bucket_[b] = nullptr;
-  while (t) {
-    timer *next = t->next_in_bucket;
-    --timers_;
-    if (t->deadline <= now)
+  std::int64_t earliest = INT64_MAX;
+  for (timer *t = bucket_[b], *next; t; t = next) {
+    next = t->next;
+    if (t->deadline <= now) {
+      take_out(t);
       t->fire(t);
-    else
-      put(t);
-    t = next;
+    } else if (t->deadline < earliest) {
+      earliest = t->deadline;
+    }
   }
+  earliest_[b] = earliest;
 }
 
 std::int64_t timekeeper::next_deadline() const noexcept {
@@ -96,7 +123,8 @@ std::int64_t timekeeper::next_deadline() const noexcept {
 
 void timekeeper::sleep_until(std::int64_t deadline) noexcept {
   std::uint32_t key = wakeup_.prepare_wait();
-  if (!ef_list_empty(&incoming_) || poked_.load(std::memory_order_acquire)) { // pairs with poke(), add()
+  if (!ef_list_empty(&incoming_) || !ef_list_empty(&hurried_) ||
+      poked_.load(std::memory_order_acquire)) { // pairs with poke(), add(), hurry()
     wakeup_.cancel_wait();
     return;
   }

@@ -15,38 +15,44 @@ namespace ef {
 // out again.
 struct timer {
   ef_list_node node;
-  timer *next_in_bucket;
-  std::int64_t deadline; // ns of now_ns()
-  void (*fire)(timer *); // on the timekeeper's thread: short, no I/O
+  ef_list_node hurry_node;
+  timer *next, **link;      // the timekeeper's: neighbours in the bucket; link null = not in
+  std::int64_t deadline;    // ns of now_ns()
+  void (*fire)(timer *);    // on the timekeeper's thread: short, no I/O
+  void (*hurried)(timer *); // there, too: a hurry() was dealt with
   void *owner;
 };
 
 class timekeeper {
  public:
-  // idle(arg): called when no timer is left, before the thread sleeps for good.
-  void init(worker_pool *first, worker_pool *second, void (*idle)(void *), void *arg) noexcept;
+  // look(arg, idle): called at each waking; idle: no timer is left, the thread sleeps for good afterwards.
+  void init(worker_pool *first, worker_pool *second, void (*look)(void *, bool), void *arg) noexcept;
   [[nodiscard]] int start() noexcept; // once; 0 or a negated errno
 
   void add(timer *t) noexcept; // any thread, lock-free
-  void poke() noexcept;        // any thread: look at the pools and the hooks now
+  // Fires the timer soon if it is in, whatever its deadline. Then, in any case, hurried(t). Once at a time for a timer.
+  void hurry(timer *t) noexcept; // any thread, lock-free
+  void poke() noexcept;          // any thread: look at the pools and the rest now
 
  private:
   static constexpr unsigned buckets = 512; // ticks of a turn: about 2 s; later deadlines stay for more turns
   static void enter(void *self);
   void run() noexcept;
-  bool accept_new() noexcept;
+  void accept_new() noexcept;
+  void accept_hurried() noexcept;
+  void take_out(timer *t) noexcept;
   void put(timer *t) noexcept;
   void fire_due(std::int64_t now) noexcept;
   void fire_bucket(unsigned b, std::int64_t now) noexcept;
   std::int64_t next_deadline() const noexcept;
   void sleep_until(std::int64_t deadline) noexcept;
 
-  ef_list incoming_{};
+  ef_list incoming_{}, hurried_{};
   event_count<> wakeup_;
   std::atomic<bool> poked_{false};
   worker_pool *pools_[2] = {};
-  void (*idle_)(void *) = nullptr;
-  void *idle_arg_ = nullptr;
+  void (*look_)(void *, bool) = nullptr;
+  void *look_arg_ = nullptr;
   timer *bucket_[buckets] = {};         // the thread's own, as below
   std::int64_t earliest_[buckets] = {}; // of each bucket; meaningless when it is empty
   unsigned timers_ = 0;
