@@ -13,12 +13,11 @@ wrap=${EFIO_WRAP-}
 passed=0 failed=0 skipped=0
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# All bugs at once are an error; addresses at random places are more than ThreadSanitizer of some compilers can bear.
+# Addresses at random places are more than the ThreadSanitizer of some compilers can bear.
 case ${SAN-} in
   thread)
     export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS-}"
     setarch "$(uname -m)" -R true 2>/dev/null && wrap="setarch $(uname -m) -R $wrap" ;;
-  address) export ASAN_OPTIONS="detect_stack_use_after_return=1:${ASAN_OPTIONS-}" ;;
   undefined) export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS-}" ;;
 esac
 
