@@ -30,24 +30,34 @@ class chunk_pool {
   bool may_take_large() const noexcept;
 
   void refill() noexcept; // background: one more slab, its pages touched, when few large chunks are free
-  void trim() noexcept;   // background: memory of free chunks beyond the kept ones goes back to the system
+  void trim() noexcept;   // background, one thread: memory of free chunks beyond the kept ones goes back to the system
 
+  bool worth_trimming() const noexcept; // any thread: a hint
   std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   static std::uint64_t bytes_max() noexcept;
 
  private:
   struct kind {
-    ef_free_list hot{}, cold{};                        // cold: without memory behind, header only
+    bool large;
+    ef_free_list hot{}, cold{}; // cold: without memory behind, header only
+    ef_free_list slabs{};       // without headers either
+
     std::atomic<std::uint32_t> hot_count{0}, taken{0}; // a hint; made so far
   };
   struct pooled;
+  struct slab;
   static pooled *of(chunk *c) noexcept;
   static pooled *of(ef_free_node *n) noexcept;
   chunk *pop(kind &k) noexcept;
-  bool add_slab(kind &k, bool large, bool touch) noexcept;
+  chunk *take(kind &k) noexcept;
+  bool add_slab(kind &k, bool touch) noexcept;
+  bool revive_slab(kind &k) noexcept;
+  void fill(kind &k, slab &s) noexcept;
   void trim(kind &k, std::uint32_t keep) noexcept;
+  slab *gather_free(kind &k) noexcept;
+  void discard(kind &k, slab &s, std::uint32_t *keep) noexcept;
 
-  kind large_, small_;
+  kind large_{.large = true}, small_{.large = false};
   std::atomic<chunk *> *table_ = nullptr;
   std::atomic<std::uint32_t> indices_{1}; // 0 means none
   std::atomic<std::uint64_t> bytes_{0};

@@ -14,11 +14,11 @@ constexpr std::size_t page_bytes = 4096;
 constexpr std::uint32_t chunk_bytes = 64 * 1024;
 // The first chunk of a quiet file; every open file may have two. With its slots it fills a page.
 constexpr std::uint32_t small_chunk_bytes = 3 * 1024;
-constexpr std::uint32_t bytes_per_record = 32;        // a commit slot for so many bytes of a chunk
-constexpr std::uint32_t chunks_max = 1u << 21;        // of both kinds: what the index table can name
-constexpr std::uint32_t large_chunks_max = 4096;      // 256 MiB of large chunks in the process
-constexpr std::uint32_t large_chunks_kept = 16;       // kept warm when everything is idle, as small_chunks_kept
-constexpr std::uint32_t small_chunks_kept = 64;
+constexpr std::uint32_t bytes_per_record = 32;   // a commit slot for so many bytes of a chunk
+constexpr std::uint32_t chunks_max = 1u << 21;   // of both kinds: what the index table can name
+constexpr std::uint32_t large_chunks_max = 4096; // 256 MiB of large chunks in the process
+constexpr std::uint32_t large_chunks_kept = 4;   // kept warm when everything is idle, as small_chunks_kept
+constexpr std::uint32_t small_chunks_kept = 16;
 constexpr std::uint32_t large_chunks_slab = 16; // taken from the system at a time
 constexpr std::uint32_t small_chunks_slab = 64;
 constexpr std::uint32_t large_chunks_low = 4; // fewer free ones: take a slab more, in the background
@@ -54,10 +54,11 @@ constexpr std::int64_t worker_idle_ns = 2'000'000'000; // then a thread that is 
 constexpr std::size_t thread_stack_bytes = 256 * 1024;
 
 // Times.
-constexpr std::int64_t tick_ns = 4'000'000;         // resolution of the timekeeper
-constexpr std::int64_t retry_commit_ns = 1'000'000; // look again at a record whose writer was stopped
-constexpr std::int64_t retry_pipe_ns = 10'000'000;  // a pipe or terminal that was full
-constexpr int exit_drain_ms = 1000;                 // the exit handler waits so long at most
+constexpr std::int64_t trim_after_ns = 1'000'000'000; // of idleness
+constexpr std::int64_t tick_ns = 4'000'000;           // resolution of the timekeeper
+constexpr std::int64_t retry_commit_ns = 1'000'000;   // look again at a record whose writer was stopped
+constexpr std::int64_t retry_pipe_ns = 10'000'000;    // a pipe or terminal that was full
+constexpr int exit_drain_ms = 1000;                   // the exit handler waits so long at most
 
 } // namespace ef::limits
 #endif

@@ -256,7 +256,9 @@ void port_busy(port &p) noexcept {
 void port_not_busy(port &p) noexcept {
   if (p.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) p.drained.notify_all(); // pairs with drain
   process &h = *here();
-  if (h.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) h.drained.notify_all();
+  if (h.busy.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  h.drained.notify_all();
+  if (h.chunks.worth_trimming()) h.time.poke();
 }
 
 } // namespace ef

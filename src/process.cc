@@ -44,12 +44,14 @@ void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
 void chunks_low(void *p) { static_cast<process *>(p)->time.poke(); }
 
 // On the timekeeper's thread, each time it wakes.
-void look_at_chunks(void *p, bool nothing_to_time) {
+std::int64_t look_at_chunks(void *p, std::int64_t now) {
   auto *h = static_cast<process *>(p);
-  if (nothing_to_time && h->busy.load(std::memory_order_relaxed) == 0)
-    h->chunks.trim();
-  else
-    h->chunks.refill();
+  h->chunks.refill();
+  if (!h->chunks.worth_trimming() || h->busy.load(std::memory_order_relaxed) != 0) return h->idle_since = -1;
+  if (h->idle_since < 0) h->idle_since = now;
+  if (now - h->idle_since < limits::trim_after_ns) return h->idle_since + limits::trim_after_ns;
+  h->chunks.trim();
+  return h->idle_since = -1;
 }
 
 process *make(int *error) noexcept {

@@ -10,7 +10,8 @@
 
 namespace ef {
 
-void timekeeper::init(worker_pool *first, worker_pool *second, void (*look)(void *, bool), void *arg) noexcept {
+void timekeeper::init(worker_pool *first, worker_pool *second, std::int64_t (*look)(void *, std::int64_t),
+                      void *arg) noexcept {
   pools_[0] = first;
   pools_[1] = second;
   look_ = look;
@@ -45,7 +46,8 @@ void timekeeper::run() noexcept {
       std::int64_t look = p->relieve(now);
       if (look >= 0 && (wait_for < 0 || look < wait_for)) wait_for = look;
     }
-    look_(look_arg_, timers_ == 0);
+    std::int64_t look = look_(look_arg_, now);
+    if (look >= 0 && (wait_for < 0 || look < wait_for)) wait_for = look;
     sleep_until(wait_for);
   }
 }

@@ -25,8 +25,8 @@ struct timer {
 
 class timekeeper {
  public:
-  // look(arg, idle): called at each waking; idle: no timer is left, the thread sleeps for good afterwards.
-  void init(worker_pool *first, worker_pool *second, void (*look)(void *, bool), void *arg) noexcept;
+  // look(arg, now): called at each waking; answers when to call it again at the latest, or -1.
+  void init(worker_pool *first, worker_pool *second, std::int64_t (*look)(void *, std::int64_t), void *arg) noexcept;
   [[nodiscard]] int start() noexcept; // once; 0 or a negated errno
 
   void add(timer *t) noexcept; // any thread, lock-free
@@ -51,7 +51,7 @@ class timekeeper {
   event_count<> wakeup_;
   std::atomic<bool> poked_{false};
   worker_pool *pools_[2] = {};
-  void (*look_)(void *, bool) = nullptr;
+  std::int64_t (*look_)(void *, std::int64_t) = nullptr;
   void *look_arg_ = nullptr;
   timer *bucket_[buckets] = {};         // the thread's own, as below
   std::int64_t earliest_[buckets] = {}; // of each bucket; meaningless when it is empty
