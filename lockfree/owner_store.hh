@@ -51,8 +51,9 @@ inline void owner_store_barrier() noexcept { syscall(SYS_membarrier, MEMBARRIER_
 
 inline bool owner_store(std::atomic<std::uint64_t> &word, std::uint64_t expected, std::uint64_t desired) noexcept {
   static_assert(sizeof word == sizeof(std::uint64_t));
-  // The kernel's descriptor of the sequence 1..2 with its way out 4; the signature before 4 is what it checks there.
-  asm goto(".pushsection __rseq_cs, \"aw\"\n\t"
+  // The descriptor of the sequence 1..2 with its way out 4 for the kernel, which checks the signature before 4. "?": in
+  // the section group of the function, if it has one, so that both are kept or dropped together.
+  asm goto(".pushsection __rseq_cs, \"aw?\"\n\t"
            ".balign 32\n\t"
            "3:\n\t"
            ".long 0, 0\n\t"
@@ -65,7 +66,7 @@ inline bool owner_store(std::atomic<std::uint64_t> &word, std::uint64_t expected
            "jne %l[no]\n\t"
            "movq %[desired], %[word]\n\t"
            "2:\n\t"
-           ".pushsection __rseq_failure, \"ax\"\n\t"
+           ".pushsection __rseq_failure, \"ax?\"\n\t"
            ".byte 0x0f, 0xb9, 0x3d\n\t" // ud1 that swallows the signature
            ".long %c[signature]\n\t"
            "4:\n\t"
