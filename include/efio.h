@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* efio: a regular file that behaves like a non-blocking socket inside somebody else's event loop. This header is the whole
- * C interface and its manual; efio(7) tells the life of a write and of a read.
+/* efio: a regular file that behaves like a non-blocking socket inside somebody else's event loop. This header is the
+ * whole C interface and its manual; efio(7) tells the life of a write and of a read.
  *
- * Results. Calls answer a count, 0, a pointer or a set of bits; on failure -1 (NULL for pointers) with errno set, as the
- * POSIX call of the same name. No call ever answers EINTR. A call that answers EAGAIN has taken nothing, and exactly one
- * event of its kind follows without another call.
+ * Results. Calls answer a count, 0, a pointer or a set of bits; on failure -1 (NULL for pointers) with errno set, as
+ * the POSIX call of the same name. No call ever answers EINTR. A call that answers EAGAIN has taken nothing, and
+ * exactly one event of its kind follows without another call.
  *
- * Threads. "Any thread" means concurrently with everything but ef_close of the same number by its owner. "One reader" means
- * one thread at a time per file; a second one is answered EBUSY. "Owner" means the thread that drains the port: one at a
- * time, a second one is answered EBUSY. Nothing here is async-signal-safe.
+ * Threads. "Any thread" means concurrently with everything but ef_close of the same number by its owner. "One reader"
+ * means one thread at a time per file; a second one is answered EBUSY. "Owner" means the thread that drains the port:
+ * one at a time, a second one is answered EBUSY. Nothing here is async-signal-safe.
  *
  * After fork(2) every handle and port made before it answers ECHILD in the child; the child may make new ones. */
 #ifndef EFIO_H
@@ -28,7 +28,8 @@ extern "C" {
 #define EF_VERSION_MINOR 1
 #define EF_VERSION_PATCH 0
 
-/* The pipe rule, as PIPE_BUF in pipe(7): a write of at most this many bytes is taken whole and contiguous, or not at all. */
+/* The pipe rule, as PIPE_BUF in pipe(7): a write of at most this many bytes is taken whole and contiguous, or not at
+ * all. */
 #define EF_ATOMIC 65536
 
 /* Bits of events. The first two have the values of libev's and libuv's own. */
@@ -41,7 +42,8 @@ enum {
   EF_ERROR = 32  /* bytes accepted before could not be written; told once per kind of trouble, without being asked */
 };
 
-/* One event: the file, what happened, the errno that came with it (0 = good), and the pointer given to ef_watch last. */
+/* One event: the file, what happened, the errno that came with it (0 = good), and the pointer given to ef_watch last.
+ */
 typedef struct ef_event {
   int fd;
   unsigned events;
@@ -49,20 +51,21 @@ typedef struct ef_event {
   void *data;
 } ef_event;
 
-/* A port is where one event loop meets the library: a queue of readiness with one consumer. NULL is the default port. */
+/* A port is where one event loop meets the library: a queue of readiness with one consumer. NULL is the default port.
+ */
 typedef struct ef_port ef_port;
 
-/* The poke. Called when the port's queue goes from empty to not empty, once, with nothing held; on a library thread, or on
- * the thread that is inside an ef_ call. It must not block and must not call ef_ functions: let it wake the loop (write an
- * eventfd, ev_async_send, uv_async_send) and let the loop call ef_port_next. */
+/* The poke. Called when the port's queue goes from empty to not empty, once, with nothing held; on a library thread, or
+ * on the thread that is inside an ef_ call. It must not block and must not call ef_ functions: let it wake the loop
+ * (write an eventfd, ev_async_send, uv_async_send) and let the loop call ef_port_next. */
 typedef void ef_wake_fn(void *arg);
 
 /* The direct form: the events themselves, on the thread where they happen; nothing is queued. It must not block; it may
  * call ef_ functions except those that wait (ef_wait, ef_drain, ef_port_wake, ef_port_notify, ef_port_free). */
 typedef void ef_notify_fn(void *arg, const ef_event *events, int count);
 
-/* Engines: who does the work that would block. AUTO takes the best that works here; the environment variable EFIO_ENGINE
- * (auto, threads) overrides. */
+/* Engines: who does the work that would block. AUTO takes the best that works here; the environment variable
+ * EFIO_ENGINE (auto, threads) overrides. */
 enum { EF_ENGINE_AUTO = 0, EF_ENGINE_THREADS = 1 };
 
 /* Set size to sizeof(ef_port_options) and zero the rest for defaults. wake and notify exclude each other. */
@@ -84,20 +87,21 @@ enum {
 /* Set size to sizeof(ef_file_options) and zero the rest for defaults. */
 typedef struct ef_file_options {
   size_t size;
-  size_t write_buffer_max;    /* bytes accepted and not yet written; default 4 MiB, 128 KiB .. 1 GiB */
+  size_t write_buffer_max;    /* bytes accepted and not yet written; default 4 MiB, 128 KiB .. 256 MiB */
   size_t read_ahead_max;      /* bytes read before they are asked for; default 512 KiB, 64 KiB .. 512 KiB */
   unsigned flush_interval_ms; /* age at which accepted bytes are written out; default 200, 1 .. 3600000 */
   int when_full;              /* EF_FULL_EAGAIN, EF_FULL_DROP, EF_FULL_WAIT */
   void *data;                 /* ef_event.data until ef_watch gives another */
 } ef_file_options;
 
-/* Counters of one file; bytes unless the name says otherwise. Each is exact by itself; together they are not a snapshot. */
+/* Counters of one file; bytes unless the name says otherwise. Each is exact by itself; together they are not a
+ * snapshot. */
 typedef struct ef_file_counters {
   size_t size;
-  uint64_t accepted;        /* taken by ef_write */
-  uint64_t written;         /* of these, handed to the kernel */
-  uint64_t synced;          /* of these, known to be on stable storage */
-  uint64_t dropped;         /* discarded by EF_FULL_DROP */
+  uint64_t accepted; /* taken by ef_write */
+  uint64_t written;  /* of these, handed to the kernel */
+  uint64_t synced;   /* of these, known to be on stable storage */
+  uint64_t dropped;  /* discarded by EF_FULL_DROP */
   uint64_t dropped_calls;
   uint64_t lost;            /* accepted and given up after a final error */
   uint64_t refused_calls;   /* writes answered EAGAIN */
@@ -113,15 +117,15 @@ typedef struct ef_file_counters {
 
 typedef struct ef_port_counters {
   size_t size;
-  uint64_t files;           /* open or closing */
-  uint64_t events;          /* handed out */
-  uint64_t wakes;           /* wake or notify calls, and signals of ef_port_fd */
-  uint64_t pool_bytes;      /* chunk memory the whole process has taken from the system */
-  uint64_t pool_bytes_max;  /* its bound */
-  int threads;              /* library threads running in the process */
-  int engine;               /* EF_ENGINE_ in use */
-  const char *engine_name;  /* static */
-  const char *engine_reason;/* why this one; static */
+  uint64_t files;            /* open or closing */
+  uint64_t events;           /* handed out */
+  uint64_t wakes;            /* wake or notify calls, and signals of ef_port_fd */
+  uint64_t pool_bytes;       /* chunk memory the whole process has taken from the system */
+  uint64_t pool_bytes_max;   /* its bound */
+  int threads;               /* library threads running in the process */
+  int engine;                /* EF_ENGINE_ in use */
+  const char *engine_name;   /* static */
+  const char *engine_reason; /* why this one; static */
 } ef_port_counters;
 
 /* "0.1.0". Any thread, also in a fork child. */
@@ -130,40 +134,44 @@ const char *ef_version(void);
 /* ---- Ports ------------------------------------------------------------------------------------------------------- */
 
 /* Makes a port. NULL options = defaults. Caller owns the port: ef_port_free. Any thread.
- * EINVAL bad options, ENOMEM, EAGAIN no thread could be started. */
+ * EINVAL bad options, or EFIO_ENGINE names no engine; ENOMEM, EAGAIN no thread could be started. */
 ef_port *ef_port_new(const ef_port_options *options);
 
 /* The process's default port, made on first use and never freed. Any thread. ENOMEM, EAGAIN as ef_port_new. */
 ef_port *ef_port_default(void);
 
-/* Frees a port. EBUSY while files are open or closing on it, and for the default port. Owner; no other use at the time. */
+/* Frees a port. EBUSY while files are open or closing on it, and for the default port. Owner; no other use at the time.
+ */
 int ef_port_free(ef_port *port);
 
-/* The loop goes away, its files stay: removes wake and notify (quiescent, as ef_port_wake), drops events not taken, makes
- * no more of them, and frees the port with its last file. Do not use the port afterwards. Owner. EBUSY default port. */
+/* The loop goes away, its files stay: removes wake and notify (quiescent, as ef_port_wake), drops events not taken,
+ * makes no more of them, and frees the port with its last file. Do not use the port afterwards. Owner. EBUSY default
+ * port. */
 int ef_port_abandon(ef_port *port);
 
-/* Takes up to max events. The answer is their number, 0 when there are none. Loop until it is less than max: the wake comes
- * again only after the queue was found empty. Owner. EINVAL max < 1, EFAULT out NULL, EBUSY another thread is in it,
- * ENOTSUP the port has a notify function. */
+/* Takes up to max events. The answer is their number, 0 when there are none. Loop until it is less than max: the wake
+ * comes again only after the queue was found empty. Owner. EINVAL max < 1, EFAULT out NULL, EBUSY another thread is in
+ * it, ENOTSUP the port has a notify function. */
 int ef_port_next(ef_port *port, ef_event *out, int max);
 
-/* A descriptor that is readable while events wait: for any loop without an adapter. Made on first use, owned by the port; do
- * not read or close it. Any thread. EMFILE, ENFILE, ENOMEM. */
+/* A descriptor that is readable while events wait: for any loop without an adapter. Made on first use, owned by the
+ * port; do not read or close it. Any thread. EMFILE, ENFILE, ENOMEM. */
 int ef_port_fd(ef_port *port);
 
-/* Replaces the wake function; NULL removes it. Quiescent: on return the old one is not running and will not run. If events
- * wait already, the new one is called before the return. Any thread; never from the wake itself. ENOTSUP port has notify. */
+/* Replaces the wake function; NULL removes it. Quiescent: on return the old one is not running and will not run. If
+ * events wait already, the new one is called before the return. Any thread; never from the wake itself. ENOTSUP the
+ * port has a notify function, EBUSY another thread replaces it now. */
 int ef_port_wake(ef_port *port, ef_wake_fn *wake, void *arg);
 
-/* The same for the direct form. Events queued before are delivered through it before the return. */
+/* The same for the direct form. Events queued before are delivered through it before the return. ENOTSUP the port has a
+ * wake function, EBUSY as above. */
 int ef_port_notify(ef_port *port, ef_notify_fn *notify, void *arg);
 
 /* The port of a file. Any thread. EBADF. */
 ef_port *ef_port_of(int fd);
 
-/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every ef_close is over,
- * at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never from wake or notify.
+/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every ef_close is
+ * over, at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never from wake or notify.
  * ETIMEDOUT: time is up, the rest is still kept. */
 int ef_drain(ef_port *port, int timeout_ms);
 
@@ -172,81 +180,89 @@ int ef_port_stats(ef_port *port, ef_port_counters *out);
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 
-/* Opens a file on the default port and answers its number at once: open(2) happens in the background. Until it is done reads
- * answer EAGAIN, writes are accepted. If it fails, the file is ready for everything and every call answers its errno; the
- * number must still be given to ef_close. Flags as open(2), mode with O_CREAT or O_TMPFILE. A relative path is looked up
- * in the background: leave the working directory alone until EF_OPEN. O_NONBLOCK is implied: a FIFO without a reader
- * is ENXIO. Directories are EISDIR; sockets, and FIFOs and terminals for reading, are ESPIPE: the loop watches those
- * itself. Numbers belong to this library, they are not file descriptors of the kernel; a fresh process counts 0, 1, 2.
- * Any thread. At once: EFAULT path NULL, ENOENT path empty, ENAMETOOLONG, EINVAL unknown flags, O_PATH, O_DIRECT or O_DIRECTORY, ENFILE
- * 2^20 files open, ENOMEM, EAGAIN no thread could be started. */
+/* Opens a file on the default port and answers its number at once: open(2) happens in the background. Until it is done
+ * reads answer EAGAIN, writes are accepted. If it fails, the file is ready for everything and every call answers its
+ * errno; the number must still be given to ef_close. Flags as open(2), mode with O_CREAT or O_TMPFILE. A relative path
+ * is looked up in the background: leave the working directory alone until EF_OPEN. O_NONBLOCK is implied: a FIFO
+ * without a reader is ENXIO. Directories are EISDIR; sockets, and FIFOs and terminals for reading, are ESPIPE: the loop
+ * watches those itself. Numbers belong to this library, they are not file descriptors of the kernel; a fresh process
+ * counts 0, 1, 2. Any thread. At once: EFAULT path NULL, ENOENT path empty, ENAMETOOLONG, EINVAL unknown flags, O_PATH,
+ * O_DIRECT or O_DIRECTORY, ENFILE 2^20 files open, ENOMEM, EAGAIN no thread could be started; and those of ef_port_new
+ * when it is the first call. */
 int ef_open(const char *path, int flags, ... /* mode_t mode */);
 
-/* The same with a port, a directory (AT_FDCWD; it is duplicated, so it may be closed after the call) and options (NULL =
- * defaults). Also EBADF dirfd, EMFILE no descriptor for the duplicate, EINVAL options. */
+/* The same with a port, a directory (AT_FDCWD; it is duplicated, so it may be closed after the call) and options (NULL
+ * = defaults). Also EBADF dirfd, EMFILE no descriptor for the duplicate, EINVAL options. */
 int ef_openat(ef_port *port, int dirfd, const char *path, int flags, mode_t mode, const ef_file_options *options);
 
 /* Adopts an open descriptor of the kernel: from now on it is the library's, which closes it. Positions start at its
- * offset. Any thread. EBADF, EINVAL options, ENFILE, ENOMEM; after a failure it is still the caller's. */
+ * offset. Any thread. EBADF (also O_PATH), EINVAL options or O_DIRECT, ENFILE, ENOMEM, EAGAIN no thread; after a
+ * failure it is still the caller's. */
 int ef_fdopen(ef_port *port, int osfd, const ef_file_options *options);
 
-/* Reads at the read position: bytes now (at most 256 KiB a call, at most what is there: short counts are normal), 0 = end of file now,
- * asked of the kernel each time, so a file that grew is read on. EAGAIN: the bytes are being fetched, one EF_READ follows.
- * Bytes accepted by ef_write on the same number before are seen: it answers EAGAIN until they are written out.
- * One reader. EBADF not open or not for reading, EFAULT buf NULL, EINVAL len > SSIZE_MAX or iovcnt outside 1..1024, EBUSY
- * another thread reads, errno of the failed open, EIO and others of read(2) once each, when the bytes before are consumed. */
+/* Reads at the read position: bytes now (at most 256 KiB a call, at most what is there: short counts are normal), 0 =
+ * end of file now, asked of the kernel each time, so a file that grew is read on. EAGAIN: the bytes are being fetched,
+ * one EF_READ follows. Bytes accepted by ef_write on the same number before are seen: it answers EAGAIN until they are
+ * written out. One reader. EBADF not open or not for reading, EFAULT buf NULL, EINVAL len > SSIZE_MAX or iovcnt
+ * outside 1..1024, EBUSY another thread reads, ENOMEM, errno of the failed open, EIO and others of read(2) once each,
+ * when the bytes before are consumed. */
 ssize_t ef_read(int fd, void *buf, size_t len);
 ssize_t ef_readv(int fd, const struct iovec *iov, int iovcnt);
 
-/* Reading without a copy: up to iovcnt spans of the bytes that are next, count of spans used; 0 = end of file. The spans are
- * valid until ef_consume, ef_read, ef_seek or ef_close of the same file. Errors as ef_readv. */
+/* Reading without a copy: up to iovcnt spans of the bytes that are next, count of spans used; 0 = end of file. The
+ * spans are valid until ef_consume, ef_read, ef_seek or ef_close of the same file. Errors as ef_readv. */
 ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt);
 
 /* Moves the read position over bytes that ef_peek showed. One reader. EINVAL more than is buffered, EBADF, EBUSY. */
 int ef_consume(int fd, size_t len);
 
-/* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the other,
- * ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the end). SEEK_CUR counts
- * from the read position, on write-only files from the write position. One reader. The answer is the new position.
- * EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done (EF_READ or, write-only, EF_WRITE
- * follows), EBADF, EBUSY, ESPIPE not seekable. */
+/* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the
+ * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the
+ * end). SEEK_CUR counts from the read position, on write-only files from the write position. One reader. The answer is
+ * the new position. EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done (EF_READ or, write-only,
+ * EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable; the errno of the failed open, the error that sticks. */
 off_t ef_seek(int fd, off_t offset, int whence);
 
-/* Copies the bytes and returns; they are written out by a background thread when a chunk is full, when the oldest is
- * flush_interval_ms old, or at ef_flush, ef_sync, ef_close. Bytes of one call are contiguous in the file; calls land in
- * the order in which they happened, over all threads. At most EF_ATOMIC bytes: all or nothing. More: a count, which may be
- * short. Any thread. EAGAIN the budget is full, nothing was taken, one EF_WRITE follows (but see when_full); EBADF not open
- * or not for writing, EFAULT, EINVAL len > SSIZE_MAX or iovcnt outside 1..1024, ENOMEM; or the error that sticks. */
+/* Copies the bytes and returns; they are written out by a background thread when 256 KiB or half the budget have come
+ * together, when the oldest is flush_interval_ms old, or at ef_flush, ef_sync, ef_close. Bytes of one call are
+ * contiguous in the file; calls land in the order in which they happened, over all threads. At most EF_ATOMIC bytes:
+ * all or nothing. More: a count, which may be short. Any thread. EAGAIN the budget is full, nothing was taken, one
+ * EF_WRITE follows (but see when_full); EBADF not open or not for writing, EFAULT, EINVAL len > SSIZE_MAX or iovcnt
+ * outside 1..1024, ENOMEM; or the error that sticks. */
 ssize_t ef_write(int fd, const void *buf, size_t len);
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt);
 
-/* Asks for one event: arms those bits of EF_READ, EF_WRITE, EF_OPEN, EF_SYNC, EF_CLOSE that are not true already. > 0: these are true now
- * and nothing was armed; 0: armed, one shot. data is handed back in events of this file. events 0 disarms all and takes
- * back events not yet taken: after it the old data is not seen again. EF_SYNC and EF_CLOSE are never true beforehand:
- * arm them before ef_sync (which arms EF_SYNC itself) and ef_close. Readiness to read is a hint: the bytes are worth asking
- * for; if they left the page cache the call answers EAGAIN and arms. Owner. EBADF, EINVAL bits. */
+/* Asks for one event: arms those bits of EF_READ, EF_WRITE, EF_OPEN, EF_SYNC, EF_CLOSE that are not true already. > 0:
+ * these are true now and nothing was armed; 0: armed, one shot. data is handed back in events of this file. events 0
+ * disarms all and takes back events not yet taken: after it the old data is not seen again. EF_SYNC and EF_CLOSE are
+ * never true beforehand: arm them before ef_sync (which arms EF_SYNC itself) and ef_close. Readiness to read is a hint:
+ * the bytes are worth asking for; if they left the page cache the call answers EAGAIN and arms. Owner. EBADF, EINVAL
+ * bits. */
 int ef_watch(int fd, unsigned events, void *data);
 
 /* EF_READ | EF_WRITE as far as true now. No side effect. Any thread. EBADF. */
 int ef_ready(int fd);
 
-/* Blocks until one of EF_READ, EF_WRITE, EF_OPEN is true or, with EF_SYNC, until every byte accepted before the call is durable, at
- * most timeout_ms (-1 = for ever). The true bits, 0 when time is up. Takes no events from the port. Any thread, but it
- * blocks: not a loop's. EBADF, EINVAL bits; with EF_SYNC the error that sticks. */
+/* Blocks until one of EF_READ, EF_WRITE, EF_OPEN is true or, with EF_SYNC, until every byte accepted before the call is
+ * durable, at most timeout_ms (-1 = for ever). The true bits, 0 when time is up. Takes no events from the port. Any
+ * thread, but it blocks: not a loop's. EBADF, EINVAL bits, or EF_SYNC with others; with EF_SYNC the error that sticks.
+ */
 int ef_wait(int fd, unsigned events, int timeout_ms);
 
-/* Starts writing out what is accepted; returns at once. Any thread. EBADF, the error that sticks. */
+/* Starts writing out what is accepted; returns at once. Any thread. EBADF (also not for writing), the error
+ * that sticks. */
 int ef_flush(int fd);
 
-/* Starts making durable every byte accepted before the call: write, fdatasync(2), and for a file opened with O_CREAT its
- * directory. One EF_SYNC event follows, whose error is 0 only if all of them are on stable storage; requests that
+/* Starts making durable every byte accepted before the call: write, fdatasync(2), and for a file opened with O_CREAT
+ * its directory. One EF_SYNC event follows, whose error is 0 only if all of them are on stable storage; requests that
  * overlap may share an event. A failed fdatasync is final: no later ef_sync of this file succeeds. Any thread.
  * EBADF (also not for writing), the error that sticks. */
 int ef_sync(int fd);
 
-/* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, needs no
- * memory. What cannot be written then (disk full, EIO) is given up: arm EF_CLOSE before, its event has the error. -1 with the error
- * that sticks, if there is one: the file is closed all the same. Owner or any thread, once. EBADF. */
+/* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, needs
+ * no memory. What cannot be written then (disk full, EIO) is given up: arm EF_CLOSE before, its event has the error. -1
+ * with the error that sticks, if there is one: the file is closed all the same. No other event of the file is taken
+ * afterwards. Owner or any thread, once. EBADF. */
 int ef_close(int fd);
 
 /* The file as the kernel sees it now, without waiting for it: network file systems answer from their cache

@@ -29,6 +29,7 @@ struct chunk_pool::slab {
   pooled *gathered;         // trim's: free ones found, how many, and the next slab with some
   std::uint32_t gathered_count;
   slab *next;
+  slab *older; // made before this one
 };
 
 namespace {
@@ -132,6 +133,8 @@ bool chunk_pool::add_slab(kind &k, bool touch) noexcept {
   }
   s->first = indices_.fetch_add(count, std::memory_order_relaxed); // `most` keeps it in the table
   s->count = count;
+  s->older = newest_.load(std::memory_order_relaxed);
+  while (!newest_.compare_exchange_weak(s->older, s, std::memory_order_relaxed)) {}
   // Pre-faulted in the background, so that no writer pays for a first touch. Advice: failing costs speed only.
   if (touch) ::madvise(s->memory, count * stride, MADV_POPULATE_WRITE);
   fill(k, *s);

@@ -27,6 +27,7 @@ constexpr std::uint32_t large_chunks_low = 4; // fewer free ones: take a slab mo
 constexpr std::size_t atomic_bytes = chunk_bytes;
 // After two threads met on a file, so many of its chunks are shared before one is owned by a writer again.
 constexpr int shared_chunks = 256;
+constexpr int backlog_chunks = 4;                   // so many wake a flusher (or half the budget)
 constexpr std::size_t write_call_max = 1024 * 1024; // one ef_write takes at most this
 constexpr std::size_t read_call_max = 256 * 1024;   // one ef_read gives at most this: the loop has others to serve
 constexpr std::size_t flush_unit = 256 * 1024;      // one pwritev; bigger buffered units cost more CPU per byte

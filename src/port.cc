@@ -82,6 +82,7 @@ bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
   file &f = *reinterpret_cast<file_node *>(n)->owner;
   std::uint32_t w = f.readiness.fetch_and(bits, std::memory_order_seq_cst); // from here on it may be pushed again
   std::uint32_t ready = ready_of(w);
+  if (f.closing.load(std::memory_order_seq_cst)) ready &= EF_CLOSE; // pairs with ef_close
   if (ready) {
     *out = event_of(f, ready);
     p.events.fetch_add(1, std::memory_order_relaxed);
@@ -145,6 +146,7 @@ void post(file &f, unsigned bits) noexcept {
   f.changed.notify_all();
   if (p.abandoned.load(std::memory_order_acquire)) return; // pairs with port_abandon
   const bool at_once = direct(p);
+  if (f.closing.load(std::memory_order_seq_cst)) bits &= EF_CLOSE; // pairs with ef_close: nothing else is news any more
   std::uint32_t w = f.readiness.load(std::memory_order_seq_cst), to, fire;
   do {
     fire = (armed_of(w) & bits) | (bits & (EF_ERROR | EF_SYNC));

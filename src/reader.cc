@@ -348,7 +348,7 @@ bool maybe_readable(file &f) noexcept {
   case file_state::open:
     break;
   case file_state::failed:
-    return f.can_read;
+    return true; // every call tells the errno
   default:
     return false;
   }

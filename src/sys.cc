@@ -65,8 +65,14 @@ void from_statx(const struct statx &x, struct stat *out) {
 int do_stat_now(int fd, struct stat *out) {
   struct statx x;
   int r = again([&] { return ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x); });
-  if (r == 0) from_statx(x, out);
-  return r;
+  if (r < 0) return r;
+  from_statx(x, out);
+  // A block device has no size there. Nothing of ours uses the kernel's position.
+  if (S_ISBLK(out->st_mode)) {
+    off_t end = ::lseek(fd, 0, SEEK_END);
+    if (end > 0) out->st_size = end;
+  }
+  return 0;
 }
 
 ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {

@@ -36,7 +36,7 @@ void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max) noexcept {
   chunks_.store(0, std::memory_order_relaxed);
   shared_for_.store(0, std::memory_order_relaxed);
   chunks_max_ = chunks_max;
-  backlog_ = std::min<std::uint32_t>(4, chunks_max / 2);
+  backlog_ = std::min<std::uint32_t>(limits::backlog_chunks, chunks_max / 2);
   stream_.reset();
 }
 

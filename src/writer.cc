@@ -96,6 +96,7 @@ ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept
 }
 
 bool maybe_writable(file &f) noexcept {
+  if (state_of(f) == file_state::failed) return true; // every call tells the errno
   if (!f.can_write) return false;
   return error_for_writers(f) || (f.out.has_room() && here()->chunks.may_take_large());
 }
