@@ -196,9 +196,8 @@ int ef_watch(int fd, unsigned events, void *data) {
   if (unsigned now = true_now(*f, events)) return static_cast<int>(now);
   arm(*f, events);
   help_along(*f, events);
-  unsigned now = true_now(*f, events); // again: what came true before the arming told nobody
-  if (now) disarm(*f, events);
-  return static_cast<int>(now);
+  post(*f, true_now(*f, events)); // again: what came true before the arming told nobody
+  return 0;
 }
 
 int ef_ready(int fd) {
@@ -254,8 +253,8 @@ int ef_fstat(int fd, struct stat *out) {
   if (!out) return answer(-EFAULT);
   if (state_of(*f) == file_state::opening) {
     arm(*f, EF_OPEN);
-    if (state_of(*f) == file_state::opening) return answer(-EAGAIN);
-    disarm(*f, EF_OPEN);
+    if (state_of(*f) != file_state::opening) post(*f, EF_OPEN); // it ended in between: the event comes at once
+    return answer(-EAGAIN);
   }
   if (int e = f->open_error.load(std::memory_order_acquire)) return answer(-e); // pairs with the opener
   return answer(sys->stat_now(f->osfd, out));

@@ -170,7 +170,11 @@ void post(file &f, unsigned bits) noexcept {
   port_release(p);
 }
 
-void arm(file &f, unsigned bits) noexcept { f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+std::uint32_t arm(file &f, unsigned bits) noexcept { return f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+
+void unarm(file &f, unsigned bits, std::uint32_t before) noexcept {
+  disarm(f, bits & ~(armed_of(before) | ready_of(before)));
+}
 
 void disarm(file &f, unsigned bits) noexcept {
   f.readiness.fetch_and(~(bits | bits << ready_shift), std::memory_order_seq_cst);

@@ -191,9 +191,9 @@ bool fetch_running(file &f) noexcept {
 
 // EAGAIN, armed: unless what was missing has come in between.
 bool must_wait(file &f, bool (*still)(file &)) noexcept {
-  arm(f, EF_READ);
+  std::uint32_t before = arm(f, EF_READ);
   if (still(f)) return true;
-  disarm(f, EF_READ);
+  unarm(f, EF_READ, before);
   return false;
 }
 
@@ -236,10 +236,10 @@ ssize_t miss(file &f) noexcept {
   f.read_misses.fetch_add(1, std::memory_order_relaxed);
   f.fetch_waited = true;
   f.hits = 0;
-  arm(f, EF_READ);
+  std::uint32_t before = arm(f, EF_READ);
   int r = start_fetch(f);
   if (r == 0) return -EAGAIN;
-  disarm(f, EF_READ);
+  unarm(f, EF_READ, before);
   return r;
 }
 

@@ -50,8 +50,8 @@ int wait_for_open(file &f) noexcept {
   const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
   if (state_of(f) == file_state::opening) {
     arm(f, bit);
-    if (state_of(f) == file_state::opening) return -EAGAIN;
-    disarm(f, bit);
+    if (state_of(f) != file_state::opening) post(f, bit); // it ended in between: the event comes at once
+    return -EAGAIN;
   }
   return state_of(f) == file_state::failed ? -f.open_error.load(std::memory_order_acquire) : 0; // pairs with the opener
 }

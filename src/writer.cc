@@ -36,21 +36,17 @@ ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
   return r;
 }
 
-// Armed for EF_WRITE and refused; or what a second try answered, if room came in between.
-ssize_t refuse(file &f, const iovec *iov, int count, std::size_t n, ssize_t why) noexcept {
+// Refused and armed for EF_WRITE. If room came in between, the event is told at once: trying again and taking the
+// arming back would take back the arming of another thread, too.
+ssize_t refuse(file &f, ssize_t why) noexcept {
+  f.refused_calls.fetch_add(1, std::memory_order_relaxed);
   arm(f, EF_WRITE);
   if (why == -ENOBUFS) await_chunk(f);
-  bool room = why == -ENOBUFS ? here()->chunks.may_take_large() : f.out.has_much_room();
-  if (room) { // pairs with tell_room, chunk_returned: they make room, then look who is armed
-    ssize_t r = put(f, iov, count, n);
-    if (r != -EAGAIN && r != -ENOBUFS) {
-      disarm(f, EF_WRITE);
-      return r;
-    }
-    if (r == -ENOBUFS) await_chunk(f);
-  }
-  f.refused_calls.fetch_add(1, std::memory_order_relaxed);
-  hurry(f);
+  // Pairs with tell_room, chunk_returned: they make room, then look who is armed.
+  if (why == -ENOBUFS ? here()->chunks.may_take_large() : f.out.has_much_room())
+    post(f, EF_WRITE);
+  else
+    hurry(f);
   return -EAGAIN;
 }
 
@@ -88,7 +84,7 @@ ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept
     else if (f.when_full == EF_FULL_WAIT)
       r = wait_for_room(f, iov, count, n);
     else
-      r = refuse(f, iov, count, n, r);
+      r = refuse(f, r);
   }
   // A chunk taken in vain was given back without a word to those refused because of it.
   if (armed(f, EF_WRITE)) tell_room(f);
