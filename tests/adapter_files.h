@@ -43,8 +43,8 @@ static inline int scratch_unmake(void **state) {
 
 /* The path of a scratch file; one of 8 buffers, used in turn by each thread. */
 static inline const char *in_scratch(const char *name) {
-  static _Thread_local char paths[8][512];
-  static _Thread_local unsigned turn;
+  static __thread char paths[8][512];
+  static __thread unsigned turn;
   char *path = paths[turn++ % 8];
   snprintf(path, sizeof paths[0], "%s/%s", scratch_dir, name);
   return path;
@@ -58,12 +58,12 @@ static inline unsigned char byte_at(uint64_t offset, unsigned seed) {
 }
 
 static inline void fill_bytes(void *out, size_t n, uint64_t offset, unsigned seed) {
-  unsigned char *p = out;
+  unsigned char *p = (unsigned char *)out;
   for (size_t i = 0; i < n; ++i) p[i] = byte_at(offset + i, seed);
 }
 
 static inline bool bytes_are(const void *in, size_t n, uint64_t offset, unsigned seed) {
-  const unsigned char *p = in;
+  const unsigned char *p = (const unsigned char *)in;
   for (size_t i = 0; i < n; ++i)
     if (p[i] != byte_at(offset + i, seed)) return false;
   return true;
@@ -71,7 +71,7 @@ static inline bool bytes_are(const void *in, size_t n, uint64_t offset, unsigned
 
 /* Appends bytes [from, to) to the file. */
 static inline bool grow_file(const char *path, uint64_t from, uint64_t to, unsigned seed) {
-  static _Thread_local unsigned char buf[65536];
+  static __thread unsigned char buf[65536];
   int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
   bool good = fd >= 0;
   for (uint64_t at = from; good && at < to;) {
@@ -91,7 +91,7 @@ static inline bool make_file(const char *path, uint64_t size, unsigned seed) {
 
 /* The file has these bytes and no others. */
 static inline bool file_is(const char *path, uint64_t size, unsigned seed) {
-  static _Thread_local unsigned char buf[65536];
+  static __thread unsigned char buf[65536];
   int fd = open(path, O_RDONLY);
   uint64_t at = 0;
   ssize_t n = 0;
@@ -112,10 +112,11 @@ static inline uint64_t now_ms(void) {
 
 /* Waits for what is written in the background, at most 20 s. */
 static inline bool file_becomes(const char *path, uint64_t size, unsigned seed) {
+  const struct timespec pause = {0, 1000000};
   uint64_t end = now_ms() + 20000;
   while (!file_is(path, size, seed)) {
     if (now_ms() > end) return false;
-    nanosleep(&(struct timespec){0, 1000000}, NULL);
+    nanosleep(&pause, NULL);
   }
   return true;
 }
