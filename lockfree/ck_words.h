@@ -25,7 +25,8 @@
 #define ck_pr_cas_ptr_value(to, old, value, seen)                                                                      \
   (*(seen) = (old), __atomic_compare_exchange_n((to), (seen), (value), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 
-/* The assembly itself, since the compiler's own 16-byte operation may be a lock; told to the tool as the acquire it is. */
+/* The assembly itself, since the compiler's own 16-byte operation may be a lock; told to the tool as the acquire it is.
+ */
 static inline bool ef_ck_cas_ptr_2_value(void *to, void *old, void *value, void *seen) {
   bool done = ck_pr_cas_ptr_2_value(to, old, value, seen);
   __tsan_acquire(to);

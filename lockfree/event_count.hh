@@ -96,8 +96,7 @@ template<template<class> class Atom = std::atomic, class Park = futex_park> clas
     std::uint64_t w = word_.load(std::memory_order_relaxed);
     // acquire: pairs with the release in notify.
     while (!word_.compare_exchange_weak(w, w - waiter - (signals_of(w) ? signal : 0), std::memory_order_acquire,
-                                        std::memory_order_relaxed)) {
-    }
+                                        std::memory_order_relaxed)) {}
     return epoch_of(w);
   }
 

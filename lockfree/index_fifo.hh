@@ -49,8 +49,8 @@ template<template<class> class Atom = std::atomic> class index_fifo {
   // none: nothing there.
   template<class Links> std::uint32_t take(Links &links) noexcept {
     for (;;) {
-      std::uint64_t h = head_.load(std::memory_order_acquire); // pairs with move()
-      std::uint64_t t = tail_.load(std::memory_order_acquire); // pairs with move()
+      std::uint64_t h = head_.load(std::memory_order_acquire);                          // pairs with move()
+      std::uint64_t t = tail_.load(std::memory_order_acquire);                          // pairs with move()
       std::uint64_t next = link_of(links, index_of(h)).load(std::memory_order_acquire); // pairs with put()
       if (index_of(next) == none) {
         if (head_.load(std::memory_order_relaxed) == h) return none;

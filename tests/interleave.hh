@@ -26,19 +26,19 @@
 //
 // EF_SCHEDULE=two_pushes:0.1.0 in the environment repeats one execution, as report() gives it, under a debugger say.
 //
-// What a scenario may use: interleave::atomic<T> (T of at most 8 bytes); interleave::data<T> for what is not atomic, whose
-// unordered accesses are found as data races; interleave::check(); interleave::yield() in each loop that waits for
-// another thread; interleave::park as the Park of an event_count, with deadlock detection; interleave_history.hh for
-// linearizability. It must do the same each time that the choices are the same: no time, no addresses, no real threads.
-// Pool memory that atomics live in: either made by constructors in each execution or all zero.
+// What a scenario may use: interleave::atomic<T> (T of at most 8 bytes); interleave::data<T> for what is not atomic,
+// whose unordered accesses are found as data races; interleave::check(); interleave::yield() in each loop that waits
+// for another thread; interleave::park as the Park of an event_count, with deadlock detection; interleave_history.hh
+// for linearizability. It must do the same each time that the choices are the same: no time, no addresses, no real
+// threads. Pool memory that atomics live in: either made by constructors in each execution or all zero.
 //
-// What is explored. Threads are switched only before operations on atomics and in park; at most `preemptions` times away
-// from one that could go on, at no charge where a thread ends, sleeps or yields. Bugs mostly need two or three. With
-// stale = 0 memory is sequentially consistent. Otherwise up to `stale` times in an execution a load answers an older
-// store than the newest, wherever happens-before and coherence allow that, and a compare-and-swap fails by such a value
-// or (weak) without a reason: the view semantics of release and acquire, with release sequences and fences; seq_cst
-// operations of one word additionally do not see past each other. Not modelled: loads that see later stores (load
-// buffering), and stores of one word in another order than they were executed.
+// What is explored. Threads are switched only before operations on atomics and in park; at most `preemptions` times
+// away from one that could go on, at no charge where a thread ends, sleeps or yields. Bugs mostly need two or three.
+// With stale = 0 memory is sequentially consistent. Otherwise up to `stale` times in an execution a load answers an
+// older store than the newest, wherever happens-before and coherence allow that, and a compare-and-swap fails by such a
+// value or (weak) without a reason: the view semantics of release and acquire, with release sequences and fences;
+// seq_cst operations of one word additionally do not see past each other. Not modelled: loads that see later stores
+// (load buffering), and stores of one word in another order than they were executed.
 //
 // Mutations. Put the header under test on the include path as #include "name.hh"; tests/mutate.sh weakens one memory
 // order of it at a time in a copy of lockfree/ and expects tests/test_name.cc, compiled against that copy, to fail. A
@@ -212,7 +212,8 @@ template<class T> class data {
     for (int t = 0; t < threads_max && writes; ++t) ordered = ordered && read_[t] <= now.clock[t];
     if (!ordered) e.fail("a data race");
     std::uint16_t at = e.tick();
-    if (!writes) read_[e.self()] = at;
+    if (!writes)
+      read_[e.self()] = at;
     else {
       written_ = at;
       writer_ = static_cast<std::uint8_t>(e.self());
@@ -245,9 +246,12 @@ struct park {
 template<class Scenario> struct stage {
   static inline std::optional<Scenario> scenario;
   static void play(int thread) {
-    if (thread == 0) scenario.emplace();
-    else if (thread < 0) scenario->finish();
-    else scenario->thread(thread - 1);
+    if (thread == 0)
+      scenario.emplace();
+    else if (thread < 0)
+      scenario->finish();
+    else
+      scenario->thread(thread - 1);
   }
   static void clear() { scenario.reset(); }
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// interleave.hh in cmocka tests: holds<S>() for code that must survive all executions, breaks<S>() for the controls that
-// must not. Includes cmocka.h, so it comes last.
+// interleave.hh in cmocka tests: holds<S>() for code that must survive all executions, breaks<S>() for the controls
+// that must not. Includes cmocka.h, so it comes last.
 #ifndef EF_INTERLEAVE_CMOCKA_HH
 #define EF_INTERLEAVE_CMOCKA_HH
 
@@ -23,7 +23,7 @@ namespace interleave {
 template<class Scenario> void holds(const char *name, bounds b) {
   if (std::getenv("EFIO_LONG")) {
     ++b.preemptions;
-    b.executions = 20'000'000;
+    b.executions = 3'000'000;
   }
   result r = explore<Scenario>(name, b);
   std::printf("  %s: %llu executions, %d preemptions, %d old values%s\n", name,

@@ -144,10 +144,10 @@ class engine {
   }
 
   // Ends the execution, and the exploration.
-  [[noreturn]] void fail(const std::string &what) {
+  [[noreturn]] void fail(const char *what) {
     failed_ = true;
     what_ = what;
-    record("thread %d: FAILED: %s\n", current_, what.c_str());
+    record("thread %d: FAILED: %s\n", current_, what);
     running_ = false;
     fiber::go(fibers_[current_], main_);
     std::abort();
@@ -198,7 +198,7 @@ class engine {
   };
 
   std::uint64_t limit() const {
-    constexpr std::uint64_t most = 20000;
+    constexpr std::uint64_t most = 5000;
     return sanitized && (bounds_.executions == 0 || bounds_.executions > most) ? most : bounds_.executions;
   }
   bool advance() {
@@ -248,8 +248,10 @@ class engine {
     int me = e->current_;
     e->fibers_[me].arrived();
     for (;;) {
-      if (me == 0) e->direct();
-      else e->play(me);
+      if (me == 0)
+        e->direct();
+      else
+        e->play(me);
     }
   }
   // Thread 0: prepares, lets the others run, finishes.
@@ -273,8 +275,10 @@ class engine {
     progress();
     bool all = true;
     for (int t = 1; t < count_; ++t) all = all && state_[t] == state::over;
-    if (all) fiber::go(fibers_[me], fibers_[0]);
-    else pass(true);
+    if (all)
+      fiber::go(fibers_[me], fibers_[0]);
+    else
+      pass(true);
   }
 
   bool is_able(int t) const { return state_[t] == state::able || state_[t] == state::asleep_timed; }
@@ -294,8 +298,10 @@ class engine {
         if ((t != current_ || state_[t] == state::asleep_timed) && is_able(t) && !yielded_[t]) others[n++] = t;
       if (!n) progress();
     }
-    if (n) run(others[choose(n)]);
-    else if (must) fail("deadlock: every thread that is left sleeps");
+    if (n)
+      run(others[choose(n)]);
+    else if (must)
+      fail("deadlock: every thread that is left sleeps");
   }
 
   bounds bounds_;

@@ -78,8 +78,8 @@ class history {
   int count_ = 0;
 };
 
-// A bounded queue: first in, first out. push answers false only when as many cells are in use as there are, by values or
-// by calls that overlap with it; pop only when nothing is there.
+// A bounded queue: first in, first out. push answers false only when as many cells are in use as there are, by values
+// or by calls that overlap with it; pop only when nothing is there.
 struct fifo_model {
   enum { push, pop };
   std::uint64_t values[calls_max];

@@ -18,7 +18,7 @@ structures='
 mpmc_queue     test_mpmc_queue.cc     index_ring.hh mpmc_queue.hh
 event_count    test_event_count.cc    event_count.hh
 index_fifo     test_index_fifo.cc     index_fifo.hh
-slot_table     test_slot_table.cc     slot_table.hh
+slot_table     test_slot_table_interleaved.cc  slot_table.hh
 take_all_list  test_take_all_list.cc  take_all_list.c
 free_list      test_free_list.cc      free_list.c
 byte_stream    test_byte_stream.cc    byte_stream.hh stream_chunk.hh

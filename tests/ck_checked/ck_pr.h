@@ -4,6 +4,7 @@
 // relaxed, the fences are what orders them.
 #ifndef CK_PR_H
 #define CK_PR_H
+#define EF_LOCKFREE_CK_WORDS_H // these words need no other form for ThreadSanitizer
 
 #include "interleave.hh"
 
