@@ -17,7 +17,7 @@ bad=0
 names=$(tools/man-names.sh "$@")
 for page in "$@"; do
   # Which pages a machine has installed is not the page's fault; those of ours are looked for below.
-  report=$("$mandoc" -T lint "$page" 2>&1 | grep -v 'referenced manual not found')
+  report=$("$mandoc" -T lint "$page" 2>&1 | grep -vE 'referenced manual not found|outdated mandoc.db')
   [ -z "$report" ] || { echo "$report"; bad=1; }
   for reference in $(awk '$1 == ".Xr" && $2 ~ /^(ef_|efio)/ { print $2 ":" $3 }' "$page" | sort -u); do
     echo "$names" | grep -q "^${reference%:*} ${reference#*:} " || { echo "$page: no page $reference"; bad=1; }
