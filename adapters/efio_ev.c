@@ -310,11 +310,19 @@ int ef_ev_open(EV_P_ const char *path, int flags, mode_t mode) {
   return s ? ef_openat(s->port, AT_FDCWD, path, flags, mode, NULL) : -1;
 }
 
+/* What a file was not opened for never becomes true: an error is better than silence. Nothing is read or written. */
+static bool wrong_mode(int fd, unsigned bits) {
+  char none;
+  return (bits & EF_READ && ef_read(fd, &none, 0) < 0 && errno == EBADF) ||
+         (bits & EF_WRITE && ef_write(fd, &none, 0) < 0 && errno == EBADF);
+}
+
 /* Arms what is asked for. 0, or an errno. What is ready already goes on the list. */
 static int arm(struct ef_ev_loop *s, ef_ev_io *w) {
   if (w->events & ~known_bits) return EINVAL;
   ef_port *port = ef_port_of(w->fd);
   if (port != s->port) return port ? EINVAL : errno;
+  if (wrong_mode(w->fd, asked(w))) return EBADF;
   /* By themselves, for they are never true beforehand. Every watcher learns of a close, if only to be stopped. */
   if (ef_watch(w->fd, EF_CLOSE | (asked(w) & EF_SYNC), NULL) < 0) return errno;
   w->wanted = asked(w) & (level_bits | EF_OPEN);

@@ -22,6 +22,13 @@ static void start(ef_uv_file_t *f, unsigned flag) {
   ef_uv_ready(f);
 }
 
+/* What a file was not opened for never becomes true: an error is better than silence. Nothing is read or written. */
+static bool wrong_mode(const ef_uv_file_t *f, int events) {
+  char none;
+  return (events & EF_READ && ef_read(f->fd, &none, 0) < 0 && errno == EBADF) ||
+         (events & EF_WRITE && ef_write(f->fd, &none, 0) < 0 && errno == EBADF);
+}
+
 /* ---- Reading */
 
 /* One callback, or none. The count; 0: the core will tell when to go on, or it has ended; -1: enough for this turn. */
@@ -64,6 +71,7 @@ bool ef_uv_read_step(ef_uv_file_t *f) {
 int ef_uv_read_start(ef_uv_file_t *f, ef_uv_alloc_cb alloc_cb, ef_uv_read_cb read_cb) {
   if (!f || !alloc_cb || !read_cb || f->flags & file_closing) return UV_EINVAL;
   if (f->flags & file_reading) return UV_EALREADY;
+  if (wrong_mode(f, EF_READ)) return UV_EBADF;
   f->alloc_cb = alloc_cb;
   f->read_cb = read_cb;
   start(f, file_reading);
@@ -109,6 +117,7 @@ bool ef_uv_poll_step(ef_uv_file_t *f) {
 
 int ef_uv_poll_start(ef_uv_file_t *f, int events, ef_uv_poll_cb cb) {
   if (!f || !cb || !events || events & ~(level_events | EF_ERROR) || f->flags & file_closing) return UV_EINVAL;
+  if (wrong_mode(f, events)) return UV_EBADF;
   f->poll_events = events;
   f->poll_cb = cb;
   start(f, file_polling);

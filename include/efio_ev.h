@@ -82,9 +82,9 @@ static inline ef_port *ef_ev_port(EV_P) { return ef_ev_port_sized(EV_A_ sizeof(e
 int ef_ev_open(EV_P_ const char *path, int flags, mode_t mode);
 
 /* Starts the watcher: holds one reference of the loop; the callback comes from the loop, never from in here. Does
- * nothing if it is started. A number that cannot be watched gives EV_ERROR, error has the errno (EBADF not open,
- * EINVAL a file of another port or unknown events, ECHILD opened before fork, ENOMEM), and the watcher is stopped.
- * Keeps errno. */
+ * nothing if it is started. What cannot be watched gives EV_ERROR, error has the errno (EBADF not open, or not opened
+ * for what is asked; EINVAL a file of another port or unknown events; ECHILD opened before fork; ENOMEM), and the
+ * watcher is stopped. Keeps errno. */
 void ef_ev_io_start(EV_P_ ef_ev_io *w);
 
 /* Stops the watcher and takes back a pending callback. Does nothing if it is stopped. Stop before ef_close, unless

@@ -93,13 +93,13 @@ int ef_uv_openat(uv_loop_t *loop, ef_uv_file_t *file, uv_file dir, const char *p
 int ef_uv_fdopen(uv_loop_t *loop, ef_uv_file_t *file, uv_file osfd, const ef_file_options *options);
 
 /* Level-triggered as uv_poll_start. Events: UV_READABLE (EF_READ), UV_WRITABLE (EF_WRITE), EF_OPEN (told once),
- * EF_ERROR (bytes accepted before could not be written). Readable is a hint: ef_read may still answer EAGAIN, and
- * the callback comes again. Starting again replaces events and callback. UV_EINVAL closing, other events, no
- * events, NULL callback. */
+ * EF_ERROR (bytes accepted before could not be written). Readable is a hint: ef_read may still answer EAGAIN, and the
+ * callback comes again. Starting again replaces events and callback. UV_EINVAL closing, other events, no events, NULL
+ * callback; UV_EBADF the file is not open for it. */
 int ef_uv_poll_start(ef_uv_file_t *file, int events, ef_uv_poll_cb cb);
 int ef_uv_poll_stop(ef_uv_file_t *file);
 
-/* As uv_read_start. UV_EALREADY it is started, UV_EINVAL closing or a NULL callback. */
+/* As uv_read_start. UV_EALREADY it is started, UV_EINVAL closing or a NULL callback, UV_EBADF not open for reading. */
 int ef_uv_read_start(ef_uv_file_t *file, ef_uv_alloc_cb alloc_cb, ef_uv_read_cb read_cb);
 int ef_uv_read_stop(ef_uv_file_t *file);
 

@@ -212,11 +212,20 @@ static void numbers_that_cannot_be_watched_give_an_error_event(void **state) {
   (void)state;
   struct ev_loop *loop = new_loop(), *another = ev_loop_new(EVFLAG_AUTO);
   int closed = open_small(EV_A_ "misuse"), foreign = open_small(another, "misuse"), fd = open_small(EV_A_ "misuse");
+  int write_only = ef_ev_open(EV_A_ in_scratch("misuse"), O_WRONLY, 0);
   ef_close(closed);
   const struct {
     int fd, events, error;
-  } cases[] = {{-1, EV_READ, EBADF},      {123456, EV_READ, EBADF},      {closed, EV_READ, EBADF},
-               {foreign, EV_READ, EINVAL}, {fd, EV_READ | EV_TIMER, EINVAL}, {fd, -1, EINVAL}};
+  } cases[] = {
+      {-1, EV_READ, EBADF},
+      {123456, EV_READ, EBADF},
+      {closed, EV_READ, EBADF},
+      {foreign, EV_READ, EINVAL},
+      {fd, EV_READ | EV_TIMER, EINVAL},
+      {fd, -1, EINVAL},
+      {fd, EV_WRITE, EBADF},
+      {write_only, EV_READ | EF_EV_SYNC, EBADF},
+  };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
     struct probe p = {.calls = 0};
     errno = 4711;
@@ -230,6 +239,7 @@ static void numbers_that_cannot_be_watched_give_an_error_event(void **state) {
     assert_int_equal(p.error, cases[i].error);
   }
   ef_close(fd);
+  ef_close(write_only);
   ef_close(foreign);
   assert_int_equal(ef_ev_open(EV_A_ NULL, O_RDONLY, 0), -1);
   assert_int_equal(errno, EFAULT);

@@ -338,6 +338,7 @@ static void bad_arguments_are_told_at_once(void **state) {
   assert_int_equal(ef_uv_poll_start(&p.file, 0, on_poll), UV_EINVAL);
   assert_int_equal(ef_uv_poll_start(&p.file, UV_PRIORITIZED, on_poll), UV_EINVAL);
   assert_int_equal(ef_uv_poll_start(&p.file, UV_READABLE, NULL), UV_EINVAL);
+  assert_int_equal(ef_uv_poll_start(&p.file, UV_WRITABLE, on_poll), UV_EBADF);
   assert_int_equal(ef_uv_read_start(&p.file, NULL, on_read), UV_EINVAL);
   assert_int_equal(ef_uv_write(&req, &p.file, &b, 0, NULL), UV_EINVAL);
   assert_int_equal(ef_uv_try_write(&p.file, &b, 1), UV_EBADF);
@@ -349,6 +350,10 @@ static void bad_arguments_are_told_at_once(void **state) {
   assert_int_equal(ef_uv_try_write(&p.file, &b, 1), UV_EBADF);
   assert_int_equal(ef_uv_fstat(&p.file, &st), UV_EBADF);
   uv_run(&loop, UV_RUN_DEFAULT);
+  open_polling(&p, in_scratch("small"), UV_FS_O_WRONLY, 0);
+  assert_int_equal(ef_uv_read_start(&p.file, on_alloc, on_read), UV_EBADF);
+  assert_false(ef_uv_is_active(&p.file));
+  close_now(&p.file);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, loop_setup, loop_teardown)
