@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# What the README and the manual show works: the programs of the README and of efio(7) print a file, and every example
+# of the manual that is a whole source compiles without a warning. S and B are the sources and the build.
+set -u
+if [ ! -e "$B/libefio.so" ]; then
+  echo "libefio.so is not built"
+  exit 77
+fi
+work=$(mktemp -d "$B/readme.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cc=${CC:-cc}
+export LD_LIBRARY_PATH="$B${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+flags="-Wall -Werror ${SAN:+-fsanitize=$SAN} -I$S/include"
+bad=0
+tried=0
+complain() {
+  echo "$1"
+  bad=1
+}
+
+# Programs of the README: a fenced block after <!-- tested: NAME -->.
+readme_program() {
+  awk -v mark="<!-- tested: $1 -->" '
+    $0 == mark { found = 1; next }
+    found && /^```/ { if (inside) exit; inside = 1; next }
+    inside' "$S/README.md"
+}
+
+# Examples of a page: displays of the section EXAMPLES, each into DIRECTORY/NAME-NUMBER.c, as a reader would see them.
+page_examples() {
+  awk -v to="$2/$(basename "$1")" '
+    /^\.Sh / { section = $2 }
+    section != "EXAMPLES" { next }
+    /^\.Bd / { inside = 1; file = to "-" ++number ".c"; next }
+    /^\.Ed/ { inside = 0; next }
+    inside { gsub(/\\&/, ""); gsub(/\\(e|\\)/, "\\"); gsub(/\\-/, "-"); print >file }' "$1"
+}
+
+possible() { # SOURCE: its loop is here
+  case $(cat "$1") in
+    *efio_ev.h*) [ "${HAVE_EV-}" = yes ] && [ -e "$B/libefio-ev.so" ] ;;
+    *efio_uv.h*) [ "${HAVE_UV-}" = yes ] && [ -e "$B/libefio-uv.so" ] ;;
+  esac
+}
+
+libraries() { # SOURCE
+  case $(cat "$1") in
+    *efio_ev.h*) echo "-lefio-ev -lev" ;;
+    *efio_uv.h*) echo "-lefio-uv -luv" ;;
+  esac
+}
+
+# run SOURCE LINE: it prints a file of some size byte for byte, a missing one not at all, and logs the line.
+run() {
+  program=${1%.c}
+  rm -f "$work/print.log"
+  # shellcheck disable=SC2046,SC2086 # lists of words
+  if ! $cc $flags "$1" -L"$B" $(libraries "$1") -lefio -o "$program"; then
+    complain "$1: does not build"
+    return
+  fi
+  (cd "$work" && timeout 60 "$program" "$work/input" >"$work/output") || complain "$1: failed"
+  cmp "$work/input" "$work/output" || complain "$1: printed something else"
+  [ -z "$2" ] || [ "$(cat "$work/print.log")" = "$2" ] || complain "$1: its log is not \"$2\""
+  (cd "$work" && timeout 60 "$program" "$work/missing" >"$work/output" 2>"$work/errors")
+  [ ! -s "$work/output" ] || complain "$1: printed a file that is not there"
+  grep -qi 'no such file' "$work/errors" || complain "$1: does not say that a file is missing"
+  tried=$((tried + 1))
+}
+
+seq 1 400000 >"$work/input"
+for name in print_ev.c print_uv.c; do
+  readme_program $name >"$work/$name"
+  [ -s "$work/$name" ] || { complain "README.md: no program $name"; continue; }
+  possible "$work/$name" || continue
+  case $name in *_ev*) run "$work/$name" "printed by libev" ;; *) run "$work/$name" "printed by libuv" ;; esac
+done
+
+mkdir "$work/man"
+for page in "$S"/man/*.[37]; do
+  [ ! -e "$page" ] || page_examples "$page" "$work/man"
+done
+for source in "$work"/man/*.c; do
+  [ -e "$source" ] || continue
+  case $(head -n 1 "$source") in '#include'*) ;; *) continue ;; esac
+  possible "$source" || continue
+  # shellcheck disable=SC2086
+  $cc $flags -fsyntax-only "$source" || complain "${source##*/}: does not compile"
+  tried=$((tried + 1))
+done
+[ ! -e "$work/man/efio.7-1.c" ] || run "$work/man/efio.7-1.c" ""
+
+[ $tried -gt 0 ] || { echo "nothing to try"; exit 1; }
+[ $bad = 1 ] || echo "$tried examples work"
+exit $bad
