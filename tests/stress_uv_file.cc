@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Loops in two threads read through libuv handles what other threads are writing into the same files, so that reads
-// have to wait all the time, while reading and polling are stopped, started and exchanged at random. A lost event ends that.
+// have to wait all the time, while reading and polling are stopped, started and exchanged at random. A lost event
+// stops it for good.
 #include "adapter_files.h"
 
 #include <efio_uv.h>
