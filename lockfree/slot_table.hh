@@ -20,6 +20,7 @@ struct slot_table_limits {
   static constexpr std::uint32_t slots_max = 1u << 20; // what 20 bits of a handle can name
   static constexpr std::uint32_t block_slots = 256;    // memory comes, and is given back, by so many objects
   static constexpr std::uint32_t reuse_after = 64;     // so many slots wait before one is used again
+  static constexpr std::uint32_t discard_after = 32;   // a block gives memory back after so many lives, not each time
 
   static void *obtain(std::size_t bytes) noexcept { // all zero; NULL: there is none
     void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -38,9 +39,9 @@ struct slot_table_limits {
 //   A stale handle answers -EBADF, never another object, until its slot went round 2048 times; slots are used again in
 //   the order of their release and only while reuse_after of them wait, so that takes 131,072 lives at least.
 //   Words never move or shrink. T: all-zero memory must be a valid inert T; no constructor or destructor runs;
-//   allocate() hands out what is there, zero or left by the last life. When no slot of a block is in use its objects'
-//   memory goes back to the system (not that of the first block, lest a program with few files pays for it each time).
-//   Of the last slots of a full table some may be refused with -ENFILE while a thread is about that.
+//   allocate() hands out what is there, zero or left by the last life. When no slot of a block is in use, and so many
+//   have been that it is worth a system call, its objects' memory goes back to the system; that of the first block
+//   never. Of the last slots of a full table some may be refused with -ENFILE while a thread is about that.
 template<class T, template<class> class Atom = std::atomic, class Limits = slot_table_limits> class slot_table {
  public:
   slot_table() noexcept = default;
@@ -54,14 +55,14 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   // A handle that get() does not know yet, and its object; -ENFILE, -ENOMEM. Then publish() it, or release() its index.
   [[nodiscard]] int allocate(T **object) noexcept {
     for (int attempt = 0; attempt < 64; ++attempt) {
-      std::int32_t index = pick(attempt > 0);
+      std::int32_t index = pick(attempt > 3);
       if (index < 0) return index;
       block &b = *block_of(index);
       if (!enter(b)) { // its memory is being given back right now
         free_.put(*this, index);
         continue;
       }
-      Atom<std::uint64_t> &word = b.words[index % block_slots];
+      Atom<std::uint64_t> &word = b.words[place(index)];
       std::uint64_t w = word.load(std::memory_order_relaxed); // ours alone, by the queue of free ones
       word.store(w | closed | 1, std::memory_order_relaxed);
       *object = b.objects.load(std::memory_order_relaxed) + index % block_slots;
@@ -82,7 +83,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   [[nodiscard]] int get(int handle, T **object) noexcept {
     block *b = block_of(index_of(handle));
     if (!b) return -EBADF;
-    Atom<std::uint64_t> &word = b->words[handle % block_slots];
+    Atom<std::uint64_t> &word = b->words[place(handle)];
     std::uint64_t w = word.load(std::memory_order_relaxed);
     do {
       if (int error = refusal(w, handle)) return error;
@@ -97,13 +98,13 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   T *peek(int handle) noexcept {
     block *b = block_of(index_of(handle));
     if (!b) return nullptr;
-    std::uint64_t w = b->words[handle % block_slots].load(std::memory_order_acquire); // pairs with publish()
+    std::uint64_t w = b->words[place(handle)].load(std::memory_order_acquire); // pairs with publish()
     return refusal(w, handle) ? nullptr : b->objects.load(std::memory_order_relaxed) + handle % block_slots;
   }
 
   bool valid(int handle) const noexcept {
     block *b = block_of(index_of(handle));
-    return b && !refusal(b->words[handle % block_slots].load(std::memory_order_relaxed), handle);
+    return b && !refusal(b->words[place(handle)].load(std::memory_order_relaxed), handle);
   }
 
   // One more reference for somebody who has one.
@@ -120,7 +121,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   [[nodiscard]] int close(int handle) noexcept {
     block *b = block_of(index_of(handle));
     if (!b) return -EBADF;
-    Atom<std::uint64_t> &word = b->words[handle % block_slots];
+    Atom<std::uint64_t> &word = b->words[place(handle)];
     std::uint64_t w = word.load(std::memory_order_relaxed);
     do {
       if (int error = refusal(w, handle)) return error;
@@ -132,7 +133,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   // The slot's life is over, also that of one never published. Its handle is stale from now on.
   void release(std::uint32_t index) noexcept {
     block &b = *block_of(index);
-    Atom<std::uint64_t> &word = b.words[index % block_slots];
+    Atom<std::uint64_t> &word = b.words[place(index)];
     std::uint64_t w = word.load(std::memory_order_relaxed); // ours alone: closed, no references
     word.store((w & ~low) + generation, std::memory_order_relaxed);
     leave(b, index / block_slots);
@@ -150,7 +151,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
 
   // The handle of the slot's present life, for walks over the table: get() tells whether it is open.
   int handle_of(std::uint32_t index) const noexcept {
-    return handle(block_of(index)->words[index % block_slots].load(std::memory_order_relaxed), index);
+    return handle(block_of(index)->words[place(index)].load(std::memory_order_relaxed), index);
   }
 
   // In a fork child, before it has a second thread: every slot in use answers -ECHILD from now on and is never given
@@ -181,8 +182,8 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   // closed, 1 reference. Closed and on its way to release(): closed, no reference.
   static constexpr std::uint64_t generation = std::uint64_t{1} << 32, low = generation - 1, inherited = 1u << 31,
                                  closed = 1u << 30;
-  // A block's use: the number of its slots in use, or being_discarded.
-  static constexpr std::uint32_t being_discarded = 1u << 31;
+  // A block's use: {lives since its memory was zero, up to discard_after:16, slots in use:16}, or being_discarded.
+  static constexpr std::uint32_t being_discarded = 1u << 31, in_use = 0xffff, life = 1u << 16;
 
   struct block {
     Atom<std::uint64_t> words[block_slots] = {};
@@ -190,6 +191,13 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
     Atom<std::uint32_t> use{0};
     Atom<T *> objects{nullptr};
   };
+
+  // Where in its block a slot's word is: neighbours are not on one cache line, since a few busy files are often
+  // neighbours.
+  static constexpr std::uint32_t place(std::uint32_t index) noexcept {
+    constexpr std::uint32_t lines = block_slots < 64 ? 1 : block_slots / 8;
+    return index % block_slots % lines * (block_slots / lines) + index % block_slots / lines;
+  }
 
   static int handle(std::uint64_t w, std::uint32_t index) noexcept {
     return static_cast<int>((w >> 32 & 0x7ff) << 20 | index);
@@ -205,7 +213,7 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
   block *block_of(std::uint32_t index) const noexcept {
     return index < Limits::slots_max ? blocks_[index / block_slots].load(std::memory_order_acquire) : nullptr;
   }
-  Atom<std::uint64_t> &word_of(std::uint32_t index) noexcept { return block_of(index)->words[index % block_slots]; }
+  Atom<std::uint64_t> &word_of(std::uint32_t index) noexcept { return block_of(index)->words[place(index)]; }
 
   // An index that nobody else has, or -ENFILE, -ENOMEM.
   std::int32_t pick(bool rather_fresh) noexcept {
@@ -249,20 +257,21 @@ template<class T, template<class> class Atom = std::atomic, class Limits = slot_
 
   // One more slot of the block in use; false: its memory is being given back.
   bool enter(block &b) noexcept {
-    std::uint32_t n = b.use.load(std::memory_order_relaxed);
+    std::uint32_t n = b.use.load(std::memory_order_relaxed), to;
     do {
       if (n == being_discarded) return false;
+      to = n + 1 + (n / life < Limits::discard_after ? life : 0);
       // acquire: pairs with the release after a discard.
-    } while (!b.use.compare_exchange_weak(n, n + 1, std::memory_order_acquire, std::memory_order_relaxed));
+    } while (!b.use.compare_exchange_weak(n, to, std::memory_order_acquire, std::memory_order_relaxed));
     return true;
   }
 
   void leave(block &b, std::uint32_t k) noexcept {
     // release: pairs with the acquire below, of another thread: this one is done with its object.
-    if (b.use.fetch_sub(1, std::memory_order_release) != 1) return;
+    std::uint32_t n = b.use.fetch_sub(1, std::memory_order_release) - 1;
+    if ((n & in_use) || n / life < Limits::discard_after) return;
     // Not while fresh indices come from this block: they would all be refused until the memory is back.
     if (k == 0 || fresh_.load(std::memory_order_relaxed) < (k + 1) * block_slots) return;
-    std::uint32_t n = 0;
     if (!b.use.compare_exchange_strong(n, being_discarded, std::memory_order_acquire, std::memory_order_relaxed))
       return;
     Limits::discard(b.objects.load(std::memory_order_relaxed), block_bytes);

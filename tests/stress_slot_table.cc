@@ -10,7 +10,7 @@ using namespace stress;
 
 // Small blocks that come and go.
 struct limits : ef::slot_table_limits {
-  static constexpr std::uint32_t slots_max = 4096, block_slots = 16, reuse_after = 24;
+  static constexpr std::uint32_t slots_max = 4096, block_slots = 16, reuse_after = 24, discard_after = 3;
   static inline std::atomic<std::uint64_t> discards{0};
   static void discard(void *memory, std::size_t bytes) noexcept {
     discards.fetch_add(1, std::memory_order_relaxed);

@@ -112,7 +112,7 @@ void slots_are_used_again_in_order_after_64_of_them_wait(void **) {
 }
 
 struct few : ef::slot_table_limits {
-  static constexpr std::uint32_t slots_max = 16, block_slots = 4, reuse_after = 1;
+  static constexpr std::uint32_t slots_max = 16, block_slots = 4, reuse_after = 1, discard_after = 1;
   static inline std::vector<void *> discarded;
   static void discard(void *memory, std::size_t bytes) noexcept {
     discarded.push_back(memory);
@@ -179,6 +179,21 @@ void memory_of_unused_blocks_is_given_back(void **) {
   for (int i = 0; i < 4; ++i) assert_int_equal(t.at(i)->number, i);
 }
 
+struct patient : few {
+  static constexpr std::uint32_t discard_after = 3;
+};
+
+void memory_is_not_given_back_for_every_single_life(void **) {
+  ef::slot_table<object, std::atomic, patient> t;
+  std::vector<int> handles;
+  for (int i = 0; i < 16; ++i) handles.push_back(open_one(t));
+  few::discarded.clear();
+  for (int h : handles) close_one(t, h);
+  assert_int_equal(few::discarded.size(), 3); // all but the first block
+  for (int life = 0; life < 160; ++life) close_one(t, open_one(t));
+  assert_in_range(few::discarded.size(), 40, 43); // three of four lives are in the other blocks; one discard for three
+}
+
 void a_fork_child_answers_echild_and_opens_anew(void **) {
   table t;
   object *o;
@@ -243,6 +258,7 @@ int main() {
       cmocka_unit_test(want_of_memory_is_an_answer),
       cmocka_unit_test(a_number_comes_back_after_2048_lives),
       cmocka_unit_test(memory_of_unused_blocks_is_given_back),
+      cmocka_unit_test(memory_is_not_given_back_for_every_single_life),
       cmocka_unit_test(a_fork_child_answers_echild_and_opens_anew),
       cmocka_unit_test(a_fork_amid_a_discard_leaves_no_slot_unusable),
   };
