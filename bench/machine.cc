@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The machine, as /proc and uname(2) tell it.
+#include "machine.hh"
+
+#include <efio.h>
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+namespace bench {
+namespace {
+
+std::string processor() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+std::string kernel() {
+  utsname u;
+  return uname(&u) == 0 ? std::string(u.sysname) + " " + u.release + " " + u.machine : "unknown";
+}
+
+// The type of the mount whose path is the longest beginning of this one's.
+std::string file_system(const std::string &directory) {
+  char full[PATH_MAX];
+  if (!realpath(directory.c_str(), full)) return "unknown";
+  std::ifstream in("/proc/self/mounts");
+  std::string best = "unknown", path = std::string(full) + "/";
+  std::size_t length = 0;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string device, at, type;
+    words >> device >> at >> type;
+    if (at.back() != '/') at += '/';
+    if (at.size() < length || path.rfind(at, 0) != 0) continue; // a later mount hides an earlier one
+    length = at.size();
+    best = type;
+  }
+  return best;
+}
+
+} // namespace
+
+std::string load_average() {
+  std::ifstream in("/proc/loadavg");
+  std::string one, five;
+  in >> one >> five;
+  return one + " (1 min), " + five + " (5 min)";
+}
+
+facts describe_machine(const std::string &directory) {
+  return {{"processor", processor()},
+          {"cores", std::to_string(std::thread::hardware_concurrency())},
+          {"kernel", kernel()},
+          {"file system", file_system(directory)},
+          {"memory MiB", std::to_string(sysconf(_SC_PHYS_PAGES) / 1024 * (sysconf(_SC_PAGESIZE) / 1024))},
+          {"compiler", __VERSION__},
+          {"efio", ef_version()},
+          {"load average before", load_average()}};
+}
+
+} // namespace bench

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Lines a second that last: from the first line until all are in the file, with the processor time and the memory it
+// takes.
+#include "harness.hh"
+
+#include "files.hh"
+#include "lines.hh"
+#include "timing.hh"
+#include "writers.hh"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <thread>
+
+namespace bench {
+namespace {
+
+constexpr std::size_t probe_lines = 20'000, lines_most = 4'000'000, batch = 500;
+
+// A run ends after so many lines of all threads or so many seconds of writing, whichever comes first.
+struct extent {
+  std::size_t lines;
+  double seconds;
+};
+
+struct run_result {
+  double seconds, cpu_seconds;
+  std::size_t lines;
+  std::uint64_t waits;
+};
+
+// Kilobytes by the name of a line of /proc/self/status.
+double status_kb(const char *name) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE *)> in(std::fopen("/proc/self/status", "re"), std::fclose);
+  char line[256];
+  while (in && std::fgets(line, sizeof line, in.get()))
+    if (std::strncmp(line, name, std::strlen(name)) == 0) return std::atof(line + std::strlen(name) + 1);
+  return 0;
+}
+
+class run {
+ public:
+  run(const writer_kind &kind, const std::string &path, int threads, extent most)
+      : out_(kind.open(path, threads)), each_(most.lines / static_cast<std::size_t>(threads)), most_(most),
+        written_(static_cast<std::size_t>(threads)) {}
+
+  run_result result() {
+    std::vector<std::thread> others;
+    for (std::size_t t = 1; t < written_.size(); ++t) others.emplace_back(&run::write_lines, this, t);
+    usage used(RUSAGE_SELF);
+    begin_ = now_ns();
+    go_.store(true, std::memory_order_release); // pairs with write_lines
+    write_lines(0);
+    for (std::thread &t : others) t.join();
+    out_->finish();
+    double seconds = static_cast<double>(now_ns() - begin_) / 1e9;
+    return {seconds, used.cpu_seconds(), std::accumulate(written_.begin(), written_.end(), std::size_t{0}),
+            out_->waits()};
+  }
+
+ private:
+  void write_lines(std::size_t thread) {
+    line_cycle lines(static_cast<int>(thread));
+    line_fn *line = out_->line;
+    void *lane = out_->lane(static_cast<int>(thread));
+    std::size_t length = line_length(), done = 0;
+    while (!go_.load(std::memory_order_acquire)) std::this_thread::yield(); // pairs with result()
+    std::int64_t end = begin_ + static_cast<std::int64_t>(most_.seconds * 1e9);
+    while (done < each_ && now_ns() < end)
+      for (std::size_t i = 0; i < batch; ++i) line(lane, lines.at(done++), length);
+    written_[thread] = done;
+  }
+
+  std::unique_ptr<writer> out_;
+  std::size_t each_;
+  extent most_;
+  std::vector<std::size_t> written_; // by thread; read when the threads have ended
+  std::int64_t begin_ = 0;           // published by go_
+  std::atomic<bool> go_{false};
+};
+
+// All lines of a short run arrive, whole and in order.
+void check(const writer_kind &kind, const std::string &path, int threads) {
+  std::size_t lines = run(kind, path, threads, {probe_lines, 60}).result().lines;
+  std::string wrong = check_lines(path, threads, lines / static_cast<std::size_t>(threads));
+  unlink(path.c_str());
+  if (!wrong.empty()) fail("%s", wrong.c_str());
+}
+
+void measure(const writer_kind &kind, const std::string &path, int threads, double seconds, double *values) {
+  double before = status_kb("VmRSS:");
+  check(kind, path, threads);
+  run_result r = run(kind, path, threads, {lines_most, seconds}).result();
+  double bytes = static_cast<double>(r.lines * line_bytes);
+  if (file_size(path) != r.lines * line_bytes) fail("lines are missing");
+  unlink(path.c_str());
+  values[0] = static_cast<double>(r.lines) / r.seconds / 1e6;
+  values[1] = r.cpu_seconds / (bytes / 1e9);
+  values[2] = (status_kb("VmHWM:") - before) / 1024;
+  values[3] = static_cast<double>(r.waits);
+}
+
+row make_row(const std::string &directory, const char *name, const char *title, int threads) {
+  const writer_kind *kinds[] = {&write_blocks,
+                                &efio_writer,
+                                threads == 1 ? &stdio_unlocked : &stdio_locked,
+                                &two_buffers,
+                                threads == 1 ? &spdlog_sync_single : &spdlog_sync,
+                                &spdlog_async,
+                                &write_each};
+  row r{name,
+        title,
+        {{"M lines/s", 2}, {"CPU s/GB", 2}, {"peak MiB", 1, false}, {"waits", 0, false}},
+        {},
+        write_blocks.name};
+  for (const writer_kind *kind : kinds)
+    r.variants.push_back({kind->name, [=, path = directory + "/lines"](double seconds, double *values) {
+                            measure(*kind, path, threads, seconds, values);
+                          }});
+  r.warm_up = false; // each measurement begins with a check
+  return r;
+}
+
+void add_rows(const options &o, std::vector<row> *rows) {
+  rows->push_back(make_row(o.directory, "lines-1", "sustained, final flush included: 1 thread, disk", 1));
+  rows->push_back(make_row(o.directory, "lines-4", "sustained, final flush included: 4 threads, one file, disk", 4));
+  if (o.memory_directory.empty()) return;
+  rows->push_back(make_row(o.memory_directory, "lines-1-shm", "the same: 1 thread, /dev/shm", 1));
+  rows->push_back(make_row(o.memory_directory, "lines-4-shm", "the same: 4 threads, one file, /dev/shm", 4));
+  rows->back().goals.push_back({"4 threads into one file on /dev/shm, M lines/s", efio_writer.name, "", 0, false, 10});
+}
+
+const family sustained(20, add_rows);
+
+} // namespace
+} // namespace bench
