@@ -245,8 +245,8 @@ void release(job *j) {
   end_timer(f, f.age_timer, f.aging);
   end_timer(f, f.retry_timer, f.retrying);
   post(f, EF_CLOSE);
-  port_not_busy(*f.home);                                // counted by ef_close
   f.home->files.fetch_sub(1, std::memory_order_release); // pairs with ef_port_free
+  port_not_busy(*f.home); // counted by ef_close; after `files`: a drained port can be freed
   unpin(f);
 }
 
