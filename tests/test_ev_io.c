@@ -296,6 +296,7 @@ static void a_full_budget_refuses_until_there_is_room(void **state) {
   ef_file_options o = {.size = sizeof o, .write_buffer_max = 128 * 1024};
   struct writing x = {.wanted = 2 * 1024 * 1024};
   int fd = ef_openat(ef_ev_port(EV_A), AT_FDCWD, in_scratch("fifo"), O_WRONLY, 0, &o);
+  assert_int_equal(ef_wait(fd, EF_OPEN, 5000), EF_OPEN); /* before, the reader would see the end */
   ef_ev_io_init(&x.io, on_room, fd, EV_WRITE);
   ef_ev_io_start(EV_A_ &x.io);
   unsigned turns = idle_turns(EV_A);

@@ -129,6 +129,7 @@ static void open_fifo(ef_uv_file_t *f) {
   assert_int_equal(fcntl(received.fd, F_SETFL, 0), 0);
   ef_file_options o = {.size = sizeof o, .write_buffer_max = 128 * 1024, .data = "ignored"};
   assert_int_equal(ef_uv_openat(&loop, f, AT_FDCWD, in_scratch("fifo"), UV_FS_O_WRONLY, 0, &o), 0);
+  assert_int_equal(ef_wait(f->fd, EF_OPEN, 5000), EF_OPEN); /* before, the reader would see the end */
 }
 
 static void on_prepare(uv_prepare_t *p) { ++*(int *)p->data; }
