@@ -21,7 +21,7 @@ index_fifo     test_index_fifo.cc     index_fifo.hh
 slot_table     test_slot_table_interleaved.cc  slot_table.hh
 take_all_list  test_take_all_list.cc  take_all_list.c
 free_list      test_free_list.cc      free_list.c
-byte_stream    test_byte_stream.cc    byte_stream.hh stream_chunk.hh
+byte_stream    test_byte_stream.cc    byte_stream.hh stream_chunk.hh chunk_writing.hh owner_store.hh
 '
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/efio-mutants.XXXXXX") || exit 1
