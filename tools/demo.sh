@@ -7,7 +7,9 @@ B=${B:-build}
 mib=${EFIO_DEMO_MIB:-256}
 hot=100
 for program in httpd_ev hammer_ev upload_uv; do
-  [ -x "$B/examples/$program" ] || { echo "demo: $B/examples/$program is not built (libev and libuv are needed)" >&2; exit 1; }
+  [ -x "$B/examples/$program" ] && continue
+  echo "demo: $B/examples/$program is not built; it needs libev and libuv (make setup)" >&2
+  exit 1
 done
 command -v curl >/dev/null || { echo "demo: curl is needed" >&2; exit 1; }
 work=$(mktemp -d "$B/demo.XXXXXX") || exit 1
@@ -63,7 +65,8 @@ stop() {
 # Out of the page cache: this file; if that was of no use and we may, all files.
 make_cold() {
   dd of="$1" oflag=nocache conv=notrunc,fdatasync count=0 2>/dev/null
-  [ "$(cached "$1")" = "0 KiB" ] || [ ! -w /proc/sys/vm/drop_caches ] || { echo 1 >/proc/sys/vm/drop_caches; } 2>/dev/null
+  [ "$(cached "$1")" = "0 KiB" ] || [ ! -w /proc/sys/vm/drop_caches ] ||
+    { echo 1 >/proc/sys/vm/drop_caches; } 2>/dev/null
 }
 cached() { command -v fincore >/dev/null && fincore -nbo RES "$1" 2>/dev/null | awk '{ print int($1 / 1024) " KiB" }'; }
 # fetch STATUS PATH FILE [CURL OPTIONS]: true if that is the status
@@ -85,7 +88,8 @@ for i in $(seq "$hot"); do head -c $((1024 + (i * 7919) % 64512)) /dev/urandom >
 cold_sum=$(sum "$cold")
 make_cold "$cold"
 resident=$(cached "$cold")
-say "Of the cold file ${resident:-an unknown part} is in the page cache, on $(df -PT "$work" | awk 'NR == 2 { print $2 }')."
+say "Of the cold file ${resident:-an unknown part} is in the page cache," \
+  "on $(df -PT "$work" | awk 'NR == 2 { print $2 }')."
 
 # ---- httpd_ev: cold and hot at the same time
 
@@ -163,5 +167,8 @@ say "  log     $lines lines for $requests requests; written by ef_write, fire an
 right "the access log has one line for each request" [ "$lines" = "$requests" ]
 right "no line was dropped" grep -q "access log lines $lines, dropped 0" "$work/httpd_ev.out"
 sed -n '2,$p' "$work/httpd_ev.out" "$work/upload_uv.out" | grep -v listening | sed 's/^/  /'
-[ $wrong = 0 ] && say "All $good checks were right, in $SECONDS s." || say "$wrong checks of $((good + wrong)) were WRONG."
-[ $wrong = 0 ]
+if [ $wrong -gt 0 ]; then
+  say "$wrong checks of $((good + wrong)) were WRONG."
+  exit 1
+fi
+say "All $good checks were right, in $SECONDS s."
