@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the tests of the core share: a directory of their own, whole files, and waiting with a deadline.
+#ifndef EF_TESTS_CORE_HH
+#define EF_TESTS_CORE_HH
+
+#include <efio.h>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csetjmp>
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+extern "C" { // this version has no guard for C++
+#include <cmocka.h> // last: it defines names the standard headers use
+}
+
+namespace core {
+
+constexpr int patience_ms = 20000;
+
+// A directory under $TMPDIR (or `under`), removed with what is in it when the program ends well.
+inline std::string directory(const char *under = nullptr) {
+  const char *t = under ? under : std::getenv("TMPDIR");
+  std::string d = std::string(t ? t : "/tmp") + "/efio-core-XXXXXX";
+  assert_non_null(::mkdtemp(d.data()));
+  return d;
+}
+inline void remove(const std::string &d) { assert_int_equal(std::system(("rm -rf " + d).c_str()), 0); }
+
+inline std::string contents(const std::string &path) {
+  std::string s;
+  FILE *f = std::fopen(path.c_str(), "r");
+  if (!f) return "(no file)";
+  char b[65536];
+  for (std::size_t n; (n = std::fread(b, 1, sizeof b, f)) > 0;) s.append(b, n);
+  std::fclose(f);
+  return s;
+}
+inline void put(const std::string &path, const std::string &s) {
+  FILE *f = std::fopen(path.c_str(), "w");
+  assert_non_null(f);
+  assert_int_equal(std::fwrite(s.data(), 1, s.size(), f), s.size());
+  assert_int_equal(std::fclose(f), 0);
+}
+inline std::string pattern(std::size_t n, unsigned seed = 1) {
+  std::string s(n, 0);
+  for (char &c : s) {
+    seed = seed * 1664525 + 1013904223;
+    c = static_cast<char>(seed >> 24);
+  }
+  return s;
+}
+
+inline int open(const std::string &path, int flags, ef_file_options o = {}, ef_port *p = nullptr) {
+  o.size = sizeof o;
+  int fd = ef_openat(p, AT_FDCWD, path.c_str(), flags, 0644, &o);
+  assert_true(fd >= 0);
+  return fd;
+}
+inline void wait(int fd, unsigned bits) { assert_int_equal(ef_wait(fd, bits, patience_ms) & bits, bits); }
+
+inline void write(int fd, const std::string &s) {
+  for (std::size_t done = 0; done < s.size();) {
+    ssize_t r = ef_write(fd, s.data() + done, s.size() - done);
+    if (r < 0) {
+      assert_int_equal(errno, EAGAIN);
+      wait(fd, EF_WRITE);
+      continue;
+    }
+    done += static_cast<std::size_t>(r);
+  }
+}
+// Up to the end of file, in pieces of n bytes.
+inline std::string read_all(int fd, std::size_t n = 10000) {
+  std::string s;
+  std::vector<char> b(n);
+  for (;;) {
+    ssize_t r = ef_read(fd, b.data(), n);
+    if (r == 0) return s;
+    if (r < 0) {
+      assert_int_equal(errno, EAGAIN);
+      wait(fd, EF_READ);
+      continue;
+    }
+    s.append(b.data(), static_cast<std::size_t>(r));
+  }
+}
+inline void close(int fd, ef_port *p = nullptr) {
+  assert_int_equal(ef_close(fd), 0);
+  assert_int_equal(ef_drain(p, patience_ms), 0);
+}
+inline ef_file_counters stats(int fd) {
+  ef_file_counters c{};
+  c.size = sizeof c;
+  assert_int_equal(ef_file_stats(fd, &c), 0);
+  return c;
+}
+
+// The next event of a port, within the deadline. All of zero: none came in `ms`.
+inline ef_event next(ef_port *p, int ms = patience_ms) {
+  ef_event e{};
+  int n = ef_port_next(p, &e, 1);
+  assert_true(n >= 0);
+  if (n == 1) return e;
+  pollfd q{ef_port_fd(p), POLLIN, 0};
+  if (::poll(&q, 1, ms) > 0) assert_true(ef_port_next(p, &e, 1) >= 0);
+  return e;
+}
+inline bool nothing_more(ef_port *p) { return next(p, 30).events == 0; }
+
+} // namespace core
+
+#define FAILS_WITH(call, error)                                                                                        \
+  do {                                                                                                                 \
+    errno = 0;                                                                                                         \
+    assert_true((call) == -1);                                                                                         \
+    assert_int_equal(errno, error);                                                                                    \
+  } while (0)
+
+#endif
