@@ -192,7 +192,7 @@ patience() {
   sleep 0.3
   get 200 /small
   get 200 /big.bin; same_bytes 'beside stalled clients' "$root/big.bin" "$work/body"
-  [ -n "${SAN-}" ] || [ "$(awk '/VmRSS/ { print $2 }' /proc/$pid/status)" -lt 100000 ] ||
+  [ -n "${SAN-}" ] || [ ! -r /proc/$pid/status ] || [ "$(awk '/VmRSS/ { print $2 }' /proc/$pid/status)" -lt 100000 ] ||
     complain 'memory grows with stalled clients'
   for i in 1 2 3 4 5 6; do timeout 0.05 curl -s --limit-rate 1M "http://127.0.0.1:$port/big.bin" >/dev/null; done
   jobs -p | grep -vx $pid | while read -r i; do wait "$i" 2>/dev/null; done
@@ -270,13 +270,16 @@ same 'exit code' 0 $code
 same 'log lines of the crowd' 41 "$(wc -l <"$work/log")"
 
 # A log that cannot be written costs the log, not the service.
-rm "$work/log"; ln -s /dev/full "$work/log"
-start
-for i in 1 2 3; do get 200 /small; done
-stop
-same 'exit code with a lost log' 1 $code
-grep -q 'access log: No space left' "$work/err" || complain 'a lost log is not told'
 rm "$work/log"
+if [ -c /dev/full ]; then
+  ln -s /dev/full "$work/log"
+  start
+  for i in 1 2 3; do get 200 /small; done
+  stop
+  same 'exit code with a lost log' 1 $code
+  grep -q 'access log: No space left' "$work/err" || complain 'a lost log is not told'
+  rm "$work/log"
+fi
 "$server" -h >/dev/null; same -h 0 $?
 "$server" -x 2>/dev/null; same 'unknown option' 2 $?
 "$server" -r "$work/none" 2>/dev/null; same 'no root' 1 $?

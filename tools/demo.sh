@@ -13,11 +13,10 @@ for program in httpd_ev hammer_ev upload_uv; do
 done
 command -v curl >/dev/null || { echo "demo: curl is needed" >&2; exit 1; }
 work=$(mktemp -d "$B/demo.XXXXXX") || exit 1
-processes=
 end() {
   trap - EXIT INT TERM
-  # shellcheck disable=SC2086 # a list of numbers
-  [ -z "$processes" ] || kill -9 $processes 2>/dev/null
+  # shellcheck disable=SC2046 # a list of numbers
+  [ -z "$(jobs -p)" ] || kill -9 $(jobs -p) 2>/dev/null
   rm -rf "$work"
 }
 trap end EXIT
@@ -39,14 +38,13 @@ right() {
 sum() { sha256sum "$1" | cut -d' ' -f1; }
 same_file() { [ "$(sum "$1")" = "$(sum "$2")" ]; }
 seconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'; }
-free_mib() { df -Pk "$work" | awk 'NR == 2 { print int($4 / 1024) }'; }
-memory_of() { awk '/VmHWM/ { print int($2 / 1024) }' "/proc/$1/status"; }
+free_mib() { stat -f -c '%a %S' "$work" | awk '{ printf "%d", $1 * $2 / 1048576 }'; }
+memory_of() { awk '/VmHWM/ { print int($2 / 1024) }' "/proc/$1/status" 2>/dev/null || echo some; }
 # start PROGRAM OPTIONS...: sets pid and port
 start() {
   local out=$work/$1.out
   "$B/examples/$1" "${@:2}" >"$out" 2>&1 &
   pid=$!
-  processes="$processes $pid"
   for _ in $(seq 200); do
     port=$(sed -n 's/.*listening.*port //p' "$out")
     [ -n "$port" ] && return
@@ -89,7 +87,7 @@ cold_sum=$(sum "$cold")
 make_cold "$cold"
 resident=$(cached "$cold")
 say "Of the cold file ${resident:-an unknown part} is in the page cache," \
-  "on $(df -PT "$work" | awk 'NR == 2 { print $2 }')."
+  "on $(stat -f -c %T "$work")."
 
 # ---- httpd_ev: cold and hot at the same time
 
@@ -98,7 +96,6 @@ web=$port httpd=$pid
 say "httpd_ev listens on port $web. One client fetches the cold file, another hammers the hot ones:"
 "$B/examples/hammer_ev" -p "$web" -d "$root/hot" -u /hot -c 4 -s 30 >"$work/hammer" 2>"$work/hammer.err" &
 hammer=$!
-processes="$processes $hammer"
 sleep 0.5 # the hammer is at work first
 began=$(date +%s%N)
 fetch 200 /cold.bin "$work/cold.fetched"
@@ -161,7 +158,6 @@ right "upload_uv ends cleanly" stop "$upload"
 # ---- The end of httpd_ev, and its log
 
 right "httpd_ev ends cleanly" stop "$httpd"
-processes=
 lines=$(wc -l <"$work/access.log")
 say "  log     $lines lines for $requests requests; written by ef_write, fire and forget"
 right "the access log has one line for each request" [ "$lines" = "$requests" ]
