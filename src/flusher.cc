@@ -78,12 +78,12 @@ void fail(file &f, int error) noexcept {
   post(f, EF_WRITE);
 }
 
-// The error of a write. True: the lane goes on, as if nothing had happened, at a later time.
-void write_failed(file &f, int error) noexcept {
+// The error of a write. closing: the try was made after ef_close.
+void write_failed(file &f, int error, bool closing) noexcept {
   if (error == EAGAIN && f.pollable) return retry_in(f, limits::retry_pipe_ns);
   if (!passes(error)) return fail(f, error);
   if (f.trouble.exchange(error, std::memory_order_seq_cst) != error) post(f, EF_ERROR);
-  if (!f.closing.load(std::memory_order_seq_cst)) return retry_in(f, f.flush_interval_ns);
+  if (!closing) return retry_in(f, f.flush_interval_ns);
   // Nobody is left to make room for: ef_close promises an end.
   fail(f, error);
 }
@@ -148,10 +148,11 @@ ssize_t flush_unit(file &f) noexcept {
 // Writes what is committed, up to a turn's worth.
 turn write_out(file &f) noexcept {
   for (int i = 0; i < limits::flush_units_a_turn; ++i) {
+    const bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close: one try is made after it
     ssize_t r = flush_unit(f);
     if (r == 0) return turn::over;
     if (r < 0) {
-      write_failed(f, static_cast<int>(-r));
+      write_failed(f, static_cast<int>(-r), closing);
       return turn::over;
     }
   }
