@@ -246,6 +246,7 @@ void release(job *j) {
   end_timer(f, f.age_timer, f.aging);
   end_timer(f, f.retry_timer, f.retrying);
   post(f, EF_CLOSE);
+  note_stale(f);
   f.home->files.fetch_sub(1, std::memory_order_release); // pairs with ef_port_free
   port_not_busy(*f.home); // counted by ef_close; after `files`: a drained port can be freed
   unpin(f);

@@ -46,6 +46,9 @@ constexpr std::size_t write_buffer_default = 4u << 20, write_buffer_least = 128 
 constexpr std::size_t read_ahead_default = 512 * 1024, read_ahead_least = 64 * 1024, read_ahead_most = 512 * 1024;
 constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 3600000;
 
+// Ports.
+constexpr int stale_nodes = 64; // closed files left on a port's list before it is swept
+
 // Threads.
 constexpr unsigned queue_order = 12; // jobs a pool's queue takes before the overflow list helps out
 constexpr int readers_base = 4, readers_most = 16;

@@ -5,6 +5,7 @@
 
 #include "process.hh"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@ namespace ef {
 namespace {
 
 using namespace ready_word;
+
+enum drainer : int { nobody, owner, sweeper };
 
 thread_local port *calling_for = nullptr; // inside a callback of this port
 
@@ -180,9 +183,59 @@ void disarm(file &f, unsigned bits) noexcept {
   f.readiness.fetch_and(~(bits | bits << ready_shift), std::memory_order_seq_cst);
 }
 
+namespace {
+
+bool is_stale(const file &f) noexcept {
+  // Of a closed file only EF_CLOSE is news. Pairs with post.
+  return state_of(f) == file_state::closed && !(ready_of(f.readiness.load(std::memory_order_seq_cst)) & EF_CLOSE);
+}
+
+// By whoever finds nobody at it; otherwise the drainer comes across them anyway.
+void sweep(port &p) noexcept {
+  int free = nobody;
+  if (!p.draining.compare_exchange_strong(free, sweeper, std::memory_order_acquire))
+    return; // pairs with the stores below
+  p.stale.store(0, std::memory_order_relaxed);
+  ef_list_node *parts[] = {p.pending, ef_list_take_all(&p.ready)};
+  ef_list_node **last = &p.pending;
+  for (ef_list_node *n : parts)
+    for (ef_list_node *next; n; n = next) {
+      next = n->next;
+      file &f = *reinterpret_cast<file_node *>(n)->owner;
+      ef_event e;
+      if (is_stale(f)) {
+        take_event(p, n, &e);
+        continue;
+      }
+      *last = n;
+      last = &n->next;
+    }
+  *last = nullptr;
+  p.draining.store(nobody, std::memory_order_release);
+}
+
+// 0, or -EBUSY: another owner is in there. A sweeper is waited for: it is there only where nobody drained for long.
+int begin_draining(port &p) noexcept {
+  for (;;) {
+    int who = nobody;
+    if (p.draining.compare_exchange_weak(who, owner, std::memory_order_acquire))
+      return 0; // pairs with the stores of nobody
+    if (who == owner) return -EBUSY;
+    if (who == sweeper) ::sched_yield();
+  }
+}
+
+} // namespace
+
+void note_stale(file &f) noexcept {
+  port &p = *f.home;
+  if (!(f.readiness.load(std::memory_order_seq_cst) & listed) || !is_stale(f)) return;
+  if (p.stale.fetch_add(1, std::memory_order_relaxed) + 1 >= limits::stale_nodes) sweep(p);
+}
+
 int port_next(port &p, ef_event *out, int max) noexcept {
   if (direct(p)) return -ENOTSUP;
-  if (p.draining.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
+  if (int busy = begin_draining(p)) return busy;
   int count = 0;
   port_reference(p); // an abandoned port's last file may be freed in here
   while (count < max) {
@@ -196,7 +249,7 @@ int port_next(port &p, ef_event *out, int max) noexcept {
     count += take_event(p, n, out + count);
   }
   if (p.pending) signal_fd(p);
-  p.draining.store(false, std::memory_order_release);
+  p.draining.store(nobody, std::memory_order_release);
   port_release(p);
   return count;
 }
@@ -260,7 +313,10 @@ void port_busy(port &p) noexcept {
 }
 
 void port_not_busy(port &p) noexcept {
-  if (p.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) p.drained.notify_all(); // pairs with drain
+  if (p.busy.fetch_sub(1, std::memory_order_seq_cst) == 1) { // pairs with drain
+    if (p.stale.load(std::memory_order_relaxed) > 0) sweep(p);
+    p.drained.notify_all();
+  }
   process &h = *here();
   if (h.busy.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   h.drained.notify_all();

@@ -23,7 +23,8 @@ struct port_callback {
 struct port {
   ef_list ready;               // file_node, pushed by anybody
   ef_list_node *pending;       // taken and not yet handed out: the drainer's
-  std::atomic<bool> draining;  // the drainer
+  std::atomic<int> draining;   // nobody, owner or sweeper: who has `pending`
+  std::atomic<int> stale;      // closed files on the list that have nothing to tell
   std::atomic<int> event_fd;   // -1 until asked for
   std::atomic<bool> signalled; // event_fd is readable
   std::atomic<bool> abandoned;
@@ -62,6 +63,10 @@ inline bool armed(const file &f, unsigned bits) noexcept {
 // Keeps the slot (not the descriptor) from being reused.
 inline void pin(file &f) noexcept { f.pins.fetch_add(1, std::memory_order_relaxed); }
 void unpin(file &f) noexcept;
+
+// A closed file is on the port's list with nothing to tell: nobody may ever drain the port (callers of ef_wait need
+// not), so the list is swept when many of them have come together or the port has nothing else to do.
+void note_stale(file &f) noexcept;
 
 int port_next(port &p, ef_event *out, int max) noexcept;
 int port_event_fd(port &p) noexcept;

@@ -113,7 +113,11 @@ ssize_t ask_kernel(file &f, const iovec *iov, int count) noexcept {
   ssize_t r = f.how.load(std::memory_order_relaxed) == inline_mode::memory
                   ? sys->preadv(f.osfd, iov, count, f.position)
                   : sys->preadv_nowait(f.osfd, iov, count, f.position);
-  if (r > 0) return r;
+  if (r > 0) {
+    f.read_hits.fetch_add(1, std::memory_order_relaxed);
+    if (++f.hits >= limits::hits_to_decay && f.window > 1) f.window /= 2, f.hits = 0;
+    return r;
+  }
   if (r == 0) { // some kernels say 0 before the end: believe it only with the size
     struct stat st;
     return sys->stat_now(f.osfd, &st) == 0 && f.position < st.st_size ? want_fetch : 0;
@@ -164,8 +168,6 @@ ssize_t read_inline(file &f, const iovec *iov, int count, std::size_t wanted) no
   }
   if (r <= 0) return r;
   f.position += r;
-  f.read_hits.fetch_add(1, std::memory_order_relaxed);
-  if (++f.hits >= limits::hits_to_decay && f.window > 1) f.window /= 2, f.hits = 0;
   return r;
 }
 
