@@ -10,7 +10,7 @@
 ## check-one-core  stress tests on one core
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
-## bench           side-by-side measurements
+## bench           side-by-side measurements; BENCH_ARGS=--help tells the options
 ## install         to $(DESTDIR)$(prefix); also uninstall
 ## dist            a release archive; distcheck tries it
 ## setup           installs what is missing (Debian packages); demo, check and bench do it by themselves
@@ -302,7 +302,7 @@ setup:
 # Nothing but what this Makefile makes is removed: the build directory may be the reader's own.
 clean:
 	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/asan $(B)/ubsan $(B)/tsan $(B)/dist
-	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio-bench $(B)/efio-*.tar.gz
+	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio-bench $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(S)/Makefile

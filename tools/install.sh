@@ -48,3 +48,6 @@ done
 [ ! -d "$S/man" ] || "$S/tools/man-names.sh" "$S"/man/*.[37] 2>/dev/null | while read -r name section file; do
   [ -e "$S/man/$name.$section" ] || alias "$file" "$man/man$section/$name.$section"
 done
+
+# On the living system the loader is told, if we may.
+if [ "$action" = install ] && [ -z "$DESTDIR" ]; then PATH=$PATH:/sbin:/usr/sbin ldconfig 2>/dev/null || true; fi
