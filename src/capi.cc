@@ -189,8 +189,8 @@ int ef_watch(int fd, unsigned events, void *data) {
   if (events == 0) {
     f->syncs_wanted.fetch_and(~std::uint64_t{1}, std::memory_order_relaxed);
     disarm(*f, ready_word::bits);
-    port_callback *c = f->home->callback.load(std::memory_order_acquire); // pairs with port_set_callback
-    if (c && c->notify) port_quiesce(*f->home);                           // the old data is not seen again
+    if (f->home->form.load(std::memory_order_acquire) == form_of_news::direct) // pairs with port_set_callback
+      port_quiesce(*f->home);                                                  // the old data is not seen again
     return 0;
   }
   if (unsigned now = true_now(*f, events)) return static_cast<int>(now);

@@ -68,8 +68,7 @@ int ef_port_wake(ef_port *given, ef_wake_fn *wake, void *arg) {
   int error;
   port *p = resolve_port(given, &error);
   if (!p) return answer(error);
-  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
-  if (c && c->notify) return answer(-ENOTSUP);
+  if (p->form.load(std::memory_order_acquire) == form_of_news::direct) return answer(-ENOTSUP);
   return answer(port_set_callback(*p, {wake, nullptr, arg}));
 }
 
@@ -77,8 +76,7 @@ int ef_port_notify(ef_port *given, ef_notify_fn *notify, void *arg) {
   int error;
   port *p = resolve_port(given, &error);
   if (!p) return answer(error);
-  port_callback *c = p->callback.load(std::memory_order_acquire); // pairs with port_set_callback
-  if (c && c->wake) return answer(-ENOTSUP);
+  if (p->form.load(std::memory_order_acquire) == form_of_news::waking) return answer(-ENOTSUP);
   return answer(port_set_callback(*p, {nullptr, notify, arg}));
 }
 

@@ -61,8 +61,11 @@ void clear_fd(port &p) noexcept {
 }
 
 bool direct(const port &p) noexcept {
-  port_callback *c = p.callback.load(std::memory_order_acquire); // pairs with the swap in port_set_callback
-  return c && c->notify;
+  return p.form.load(std::memory_order_acquire) == form_of_news::direct; // pairs with port_set_callback
+}
+
+form_of_news form_of(const port_callback &c) noexcept {
+  return c.notify ? form_of_news::direct : c.wake ? form_of_news::waking : form_of_news::queued;
 }
 
 int error_of(const file &f, unsigned bits) noexcept {
@@ -123,6 +126,7 @@ port *port_make(const ef_port_options &options, int *error) noexcept {
   if (options.wake || options.notify) {
     p->callbacks[0] = {options.wake, options.notify, options.arg};
     p->callback.store(&p->callbacks[0], std::memory_order_relaxed);
+    p->form.store(form_of(p->callbacks[0]), std::memory_order_relaxed);
   }
   return p;
 }
@@ -196,8 +200,8 @@ void sweep(port &p) noexcept {
   if (!p.draining.compare_exchange_strong(free, sweeper, std::memory_order_acquire))
     return; // pairs with the stores below
   p.stale.store(0, std::memory_order_relaxed);
-  ef_list_node *parts[] = {p.pending, ef_list_take_all(&p.ready)};
-  ef_list_node **last = &p.pending;
+  ef_list_node *parts[] = {p.pending.load(std::memory_order_relaxed), ef_list_take_all(&p.ready)};
+  ef_list_node *kept, **last = &kept;
   for (ef_list_node *n : parts)
     for (ef_list_node *next; n; n = next) {
       next = n->next;
@@ -211,6 +215,7 @@ void sweep(port &p) noexcept {
       last = &n->next;
     }
   *last = nullptr;
+  p.pending.store(kept, std::memory_order_relaxed);
   p.draining.store(nobody, std::memory_order_release);
 }
 
@@ -239,16 +244,16 @@ int port_next(port &p, ef_event *out, int max) noexcept {
   int count = 0;
   port_reference(p); // an abandoned port's last file may be freed in here
   while (count < max) {
-    if (!p.pending) {
+    ef_list_node *n = p.pending.load(std::memory_order_relaxed);
+    if (!n) {
       clear_fd(p); // before the look: a push after it signals again
-      p.pending = ef_list_take_all(&p.ready);
-      if (!p.pending) break;
+      n = ef_list_take_all(&p.ready);
+      if (!n) break;
     }
-    ef_list_node *n = p.pending;
-    p.pending = n->next;
+    p.pending.store(n->next, std::memory_order_relaxed);
     count += take_event(p, n, out + count);
   }
-  if (p.pending) signal_fd(p);
+  if (p.pending.load(std::memory_order_relaxed)) signal_fd(p);
   p.draining.store(nobody, std::memory_order_release);
   port_release(p);
   return count;
@@ -264,7 +269,7 @@ int port_event_fd(port &p) noexcept {
     ::close(fd);
     return none;
   }
-  if (!ef_list_empty(&p.ready) || p.pending) signal_fd(p);
+  if (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed)) signal_fd(p);
   return fd;
 }
 
@@ -286,9 +291,10 @@ int port_set_callback(port &p, port_callback c) noexcept {
   port_callback *to = old == &p.callbacks[0] ? &p.callbacks[1] : &p.callbacks[0];
   *to = c; // nobody reads it: its last use was waited for
   p.callback.store(c.wake || c.notify ? to : nullptr, std::memory_order_seq_cst); // pairs with current()
+  p.form.store(form_of(c), std::memory_order_release);                            // pairs with direct()
   port_quiesce(p);
   p.changing.store(false, std::memory_order_release);
-  if (c.wake && (!ef_list_empty(&p.ready) || p.pending)) call(p, nullptr);
+  if (c.wake && (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed))) call(p, nullptr);
   if (!c.notify) return 0;
   for (ef_list_node *n = ef_list_take_all(&p.ready), *next; n; n = next) {
     next = n->next;
@@ -302,8 +308,7 @@ void port_abandon(port &p) noexcept {
   p.abandoned.store(true, std::memory_order_seq_cst); // pairs with post()
   p.callback.store(nullptr, std::memory_order_seq_cst);
   port_quiesce(p);
-  drop(p, p.pending);
-  p.pending = nullptr;
+  drop(p, p.pending.exchange(nullptr, std::memory_order_relaxed));
   drop(p, ef_list_take_all(&p.ready));
 }
 

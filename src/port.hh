@@ -20,15 +20,19 @@ struct port_callback {
   void *arg;
 };
 
+enum class form_of_news : int { queued, waking, direct };
+
 struct port {
-  ef_list ready;               // file_node, pushed by anybody
-  ef_list_node *pending;       // taken and not yet handed out: the drainer's
+  ef_list ready; // file_node, pushed by anybody
+  // Taken and not yet handed out: the drainer's. Atomic because others look whether there is something.
+  std::atomic<ef_list_node *> pending;
   std::atomic<int> draining;   // nobody, owner or sweeper: who has `pending`
   std::atomic<int> stale;      // closed files on the list that have nothing to tell
   std::atomic<int> event_fd;   // -1 until asked for
   std::atomic<bool> signalled; // event_fd is readable
   std::atomic<bool> abandoned;
   // The callback in use is one of two, so that it can be swapped whole; `calling` counts calls in progress.
+  std::atomic<form_of_news> form; // what the callback is; the callback itself is read under `calling` only
   port_callback callbacks[2];
   std::atomic<port_callback *> callback;
   std::atomic<int> calling;

@@ -258,7 +258,8 @@ ssize_t pending(file &f) noexcept {
 
 // Gets bytes into the stream or, through iov, to the caller: a count, 0 = end, -EAGAIN armed. Null iov: into the stream
 // only.
-ssize_t obtain(file &f, const iovec *iov, int count) noexcept {
+ssize_t obtain(file &f, const iovec *iov, int count, bool *given) noexcept {
+  *given = false;
   ssize_t r = check_ready(f);
   if (r <= 0) return r;
   for (;;) {
@@ -274,7 +275,10 @@ ssize_t obtain(file &f, const iovec *iov, int count) noexcept {
   }
   if (!iov && f.how.load(std::memory_order_relaxed) != inline_mode::never && (r = fill_inline(f)) != want_fetch)
     return r;
-  if (iov && (r = read_inline(f, iov, count, length_of(iov, count))) != want_fetch) return r;
+  if (iov && (r = read_inline(f, iov, count, length_of(iov, count))) != want_fetch) {
+    *given = r > 0;
+    return r;
+  }
   return miss(f);
 }
 
@@ -292,9 +296,9 @@ ssize_t read_file(file &f, const iovec *iov, int count) noexcept {
     r = 1; // the short way: bytes are here
     absorb(f);
   } else {
-    std::int64_t before = f.position;
-    r = obtain(f, part, parts);
-    if (r > 0 && f.position != before) { // it went to the caller
+    bool given;
+    r = obtain(f, part, parts, &given);
+    if (given) {
       f.bytes_read.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_relaxed);
       return r;
     }
@@ -311,7 +315,8 @@ ssize_t peek_file(file &f, iovec *iov, int count) noexcept {
   if (!f.can_read) return -EBADF;
   reading_turn turn(f);
   if (!turn) return -EBUSY;
-  ssize_t r = f.in.size() > 0 && !f.can_write ? 1 : obtain(f, nullptr, 0);
+  bool given;
+  ssize_t r = f.in.size() > 0 && !f.can_write ? 1 : obtain(f, nullptr, 0, &given);
   return r <= 0 ? r : f.in.peek(iov, count);
 }
 

@@ -40,7 +40,7 @@ void each_eagain_of_a_read_is_followed_by_one_event(void **) {
     assert_ptr_equal(e.data, &mark);
   }
   assert_int_equal(total, 300000);
-  assert_true(agains > 2);
+  assert_true(agains > 0);
   assert_true(core::nothing_more(port));
   core::close(fd, port);
 }
