@@ -2,6 +2,8 @@
 // Measuring variants in turn, each in a child process, and the statistics of it.
 #include "harness.hh"
 
+#include "timing.hh"
+
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -111,7 +113,8 @@ std::vector<row> all_rows(const options &o) {
 }
 
 row_result run_row(const row &r, const options &o) {
-  row_result result{&r, {}};
+  row_result result{&r, {}, 0};
+  std::int64_t began = now_ns();
   for (const variant &v : r.variants)
     result.outcomes.push_back({v.name, std::vector<std::vector<double>>(r.metrics.size()), "", ""});
   if (r.prepare) r.prepare();
@@ -120,6 +123,7 @@ row_result run_row(const row &r, const options &o) {
     for (std::size_t v = 0; v < r.variants.size(); ++v)
       measure_once(r, r.variants[v], o.seconds * (round < 0 ? warm_up_share : 1), round >= 0, &result.outcomes[v]);
   if (r.finish) r.finish();
+  result.seconds = static_cast<double>(now_ns() - began) / 1e9;
   return result;
 }
 

@@ -72,6 +72,7 @@ struct outcome {
 struct row_result {
   const row *of;
   std::vector<outcome> outcomes; // in the order of row::variants
+  double seconds;                // that all of it took
 };
 
 // ---- Rows announce themselves before main, so that a family whose library is missing can be left out of the build.

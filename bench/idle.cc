@@ -24,8 +24,8 @@ namespace bench {
 namespace {
 
 constexpr int windows = 5;
-constexpr double settle_seconds = 3.5; // spare threads leave after two seconds, memory goes back after one
-constexpr double control_seconds = 1;
+constexpr double settle_seconds = 4.5; // a spare thread leaves after twice two seconds at the latest
+constexpr double control_seconds = 0.5;
 constexpr int not_found_status = 127;
 
 void sleep_seconds(double seconds) {
@@ -171,10 +171,10 @@ void measure_control(const std::string &directory, double *values) {
     s = fork();
     if (s != 0) continue;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) pause_ns(50'000'000);
+    for (;;) pause_ns(20'000'000);
   }
   if (sleepers[0] > 0 && sleepers[1] > 0)
-    watch(sleepers[0], sleepers[1], directory + "/trace", 0.5, control_seconds, values);
+    watch(sleepers[0], sleepers[1], directory + "/trace", 0.3, control_seconds, values);
   for (pid_t s : sleepers) {
     if (s <= 0) fail("no process");
     kill(s, SIGKILL);
@@ -192,7 +192,7 @@ void add_rows(const options &o, std::vector<row> *rows) {
         {},
         ""};
   r.variants = {{"efio", [=](double, double *values) { measure_idle(o.directory, o.idle_seconds, values); }},
-                {"control: sleeps of 50 ms, each fifth of 1 s",
+                {"control: sleeps of 20 ms, each fifth of half a second",
                  [=](double, double *values) { measure_control(o.directory, values); }}};
   r.windows = windows;
   r.warm_up = false;

@@ -98,7 +98,7 @@ void run_alone(const std::string &, timed_run *r) {
   start_timer(&p);
   ev_timer end;
   ev_timer_init(
-      &end, [](struct ev_loop *loop, ev_timer *, int) { ev_break(loop, EVBREAK_ALL); }, 0.3, 0);
+      &end, [](struct ev_loop *loop, ev_timer *, int) { ev_break(loop, EVBREAK_ALL); }, timer_alone_seconds, 0);
   ev_timer_start(p.loop, &end);
   ev_run(p.loop, 0);
 }

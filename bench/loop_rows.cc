@@ -79,7 +79,13 @@ void measure_timed(const timed_program &p, const std::string &path, const checks
 row timed_row(const options &o, const std::string &loop) {
   row r{"timer-" + loop.substr(3),
         loop + ": a 1 ms timer beside a cold file of " + std::to_string(o.cold_bytes >> 20) + " MiB read in 64 KiB",
-        {{"p50 ms late", 3, false}, {"p99 ms", 3, false}, {"p99.9 ms", 2}, {"max ms", 2}, {"MB/s", 0}, {"ticks", 0}},
+        {{"p50 ms late", 3, false},
+         {"p99 ms", 3, false},
+         {"p99.9 ms", 2},
+         {"max ms", 2},
+         {"ran between, max ms", 2},
+         {"MB/s", 0},
+         {"ticks", 0, false}},
         {},
         "blocking read(2)",
         2};

@@ -154,7 +154,7 @@ void run_alone(const std::string &, timed_run *r) {
   uv_timer_t end;
   uv_timer_init(&p.loop, &end);
   uv_timer_start(
-      &end, [](uv_timer_t *t) { uv_stop(t->loop); }, 300, 0);
+      &end, [](uv_timer_t *t) { uv_stop(t->loop); }, static_cast<std::uint64_t>(timer_alone_seconds * 1e3), 0);
   uv_run(&p.loop, UV_RUN_DEFAULT);
 }
 

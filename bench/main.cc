@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
@@ -28,7 +29,7 @@ void print_help() {
             "  --repetitions N     of each measurement, 5 at least (default 5)\n"
             "  --idle-seconds S    how long the idle library is watched (default 10)\n"
             "  --size MIB          of the file that is read cold (default 1024)\n"
-            "  --quick             --seconds 0.03 --idle-seconds 2 --size 256\n"
+            "  --quick             --seconds 0.02 --idle-seconds 2 --size 256\n"
             "  --dir PATH          files are made in a directory of their own in it (default: beside the program)\n"
             "  --json FILE         the result for programs (default: bench.json beside the program)\n"
             "  --help              this\n"
@@ -73,7 +74,7 @@ const option long_options[] = {{"list", no_argument, nullptr, 'l'},
                                {}};
 
 void be_quick(options *o) {
-  o->seconds = 0.03;
+  o->seconds = 0.02;
   o->idle_seconds = 2;
   o->cold_bytes = 256u << 20;
 }
@@ -110,11 +111,26 @@ void take_option(int letter, options *o) {
   }
 }
 
-bool wanted(const row &r, const options &o) {
-  if (o.only.empty()) return true;
-  for (const std::string &name : o.only)
-    if (r.name.rfind(name, 0) == 0) return true;
-  return false;
+std::vector<row> wanted_rows(const options &o) {
+  std::vector<row> rows = all_rows(o);
+  if (o.only.empty()) return rows;
+  std::erase_if(rows, [&](const row &r) {
+    return std::none_of(o.only.begin(), o.only.end(),
+                        [&](const std::string &name) { return r.name.rfind(name, 0) == 0; });
+  });
+  if (!rows.empty()) return rows;
+  std::fputs("efio-bench: no such row, see --list\n", stderr);
+  std::exit(usage_status);
+}
+
+// Known before measuring rather than after it.
+void check_json(const options &o) {
+  if (std::FILE *f = std::fopen(o.json.c_str(), "ae")) {
+    std::fclose(f);
+    return;
+  }
+  std::perror(("efio-bench: " + o.json).c_str());
+  std::exit(1);
 }
 
 bool all_good(const std::vector<row_result> &results) {
@@ -124,14 +140,13 @@ bool all_good(const std::vector<row_result> &results) {
   return true;
 }
 
-int run(const options &o) {
+int run(const options &o, const std::vector<row> &rows) {
   std::int64_t began = now_ns();
   facts machine = describe_machine(o.directory);
   print_facts(machine);
-  std::vector<row> rows = all_rows(o);
   std::vector<row_result> results;
   for (const row &r : rows) {
-    if (interrupted() || !wanted(r, o)) continue;
+    if (interrupted()) break;
     results.push_back(run_row(r, o));
     print_row(results.back());
   }
@@ -140,10 +155,7 @@ int run(const options &o) {
   std::printf("\n%.0f s; load average after: %s\n", static_cast<double>(now_ns() - began) / 1e9,
               machine.back().second.c_str());
   if (interrupted()) return 130;
-  if (!write_json(o.json, machine, o, results)) {
-    std::perror(("efio-bench: " + o.json).c_str());
-    return 1;
-  }
+  if (!write_json(o.json, machine, o, results)) return std::perror(("efio-bench: " + o.json).c_str()), 1;
   std::printf("written: %s\n", o.json.c_str());
   return all_good(results) ? 0 : 1;
 }
@@ -169,12 +181,14 @@ int main(int argc, char **argv) {
   }
   o.memory_directory = "/dev/shm";
   if (only_list) return list(o);
+  wanted_rows(o);
+  check_json(o);
   std::string parent = o.directory;
   o.directory = make_directory(parent);
   if (o.directory.empty()) return std::perror(("efio-bench: " + parent).c_str()), 1;
   o.memory_directory = make_directory(o.memory_directory);
   watch_for_interruption();
-  int status = run(o);
+  int status = run(o, wanted_rows(o)); // anew: rows hold the paths of their files
   remove_directory(o.directory);
   remove_directory(o.memory_directory);
   return status;

@@ -154,7 +154,7 @@ void print_facts(const facts &machine) {
 }
 
 void print_row(const row_result &r) {
-  std::printf("\n%s: %s\n", r.of->name.c_str(), r.of->title.c_str());
+  std::printf("\n%s: %s  [%.0f s]\n", r.of->name.c_str(), r.of->title.c_str(), r.seconds);
   std::vector<line> lines{head_of(*r.of)};
   if (!r.of->reference.empty()) lines[0][0] = "  (ratios to: " + r.of->reference + ")";
   for (const outcome &o : r.outcomes) lines.push_back(line_of(r, o));

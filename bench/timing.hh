@@ -20,6 +20,13 @@ inline std::int64_t now_ns() {
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 
+// What the calling thread has run.
+inline std::int64_t thread_ns() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+}
+
 inline void pause_ns(long ns) {
   timespec t{0, ns};
   nanosleep(&t, nullptr);
