@@ -30,10 +30,10 @@ constexpr int shared_chunks = 256;
 constexpr int backlog_chunks = 4;                   // so many wake a flusher (or half the budget)
 constexpr std::size_t write_call_max = 1024 * 1024; // one ef_write takes at most this
 constexpr std::size_t read_call_max = 256 * 1024;   // one ef_read gives at most this: the loop has others to serve
-constexpr std::size_t flush_unit = 256 * 1024;      // one pwritev; bigger buffered units cost more CPU per byte
+constexpr std::size_t flush_unit = 64 * 1024;       // one pwritev; bigger buffered units cost more CPU per byte
 constexpr std::size_t flush_align = 64 * 1024;      // where a unit ends when more follows
 constexpr int flush_spans = 64;
-constexpr int flush_units_a_turn = 16; // then the file queues again behind the others
+constexpr int flush_units_a_turn = 64; // then the file queues again behind the others
 constexpr int iov_max = 1024;
 
 // Reads.

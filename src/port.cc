@@ -325,7 +325,7 @@ void port_not_busy(port &p) noexcept {
   process &h = *here();
   if (h.busy.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   h.drained.notify_all();
-  if (h.chunks.worth_trimming()) h.time.poke();
+  if (h.chunks.worth_trimming() && !h.trim_planned.exchange(true, std::memory_order_relaxed)) h.time.poke();
 }
 
 } // namespace ef

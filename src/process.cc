@@ -47,10 +47,14 @@ void chunks_low(void *p) { static_cast<process *>(p)->time.poke(); }
 std::int64_t look_at_chunks(void *p, std::int64_t now) {
   auto *h = static_cast<process *>(p);
   h->chunks.refill();
-  if (!h->chunks.worth_trimming() || h->busy.load(std::memory_order_relaxed) != 0) return h->idle_since = -1;
-  if (h->idle_since < 0) h->idle_since = now;
+  if (!h->chunks.worth_trimming()) {
+    h->trim_planned.store(false, std::memory_order_relaxed); // whoever makes it worth while pokes again
+    return h->idle_since = -1;
+  }
+  if (h->busy.load(std::memory_order_relaxed) != 0 || h->idle_since < 0) h->idle_since = now;
   if (now - h->idle_since < limits::trim_after_ns) return h->idle_since + limits::trim_after_ns;
   h->chunks.trim();
+  h->trim_planned.store(false, std::memory_order_relaxed);
   return h->idle_since = -1;
 }
 

@@ -20,6 +20,11 @@
 namespace ef {
 namespace {
 
+// Counters that only the holder of the reading turn changes.
+void bump(std::atomic<std::uint64_t> &c, std::uint64_t n) noexcept {
+  c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
 constexpr ssize_t want_fetch = -100000; // no errno is that low: the inline read had nothing
 
 std::size_t length_of(const iovec *iov, int count) noexcept {
@@ -64,7 +69,7 @@ void absorb(file &f) noexcept {
       chunk *c = f.fetch_chunks[used];
       std::uint32_t n = static_cast<std::uint32_t>(std::min<ssize_t>(left, c->bytes_max));
       f.in.push(c, n);
-      f.read_background.fetch_add(n, std::memory_order_relaxed);
+      bump(f.read_background, n);
       left -= n;
     }
   }
@@ -114,7 +119,7 @@ ssize_t ask_kernel(file &f, const iovec *iov, int count) noexcept {
                   ? sys->preadv(f.osfd, iov, count, f.position)
                   : sys->preadv_nowait(f.osfd, iov, count, f.position);
   if (r > 0) {
-    f.read_hits.fetch_add(1, std::memory_order_relaxed);
+    bump(f.read_hits, 1);
     if (++f.hits >= limits::hits_to_decay && f.window > 1) f.window /= 2, f.hits = 0;
     return r;
   }
@@ -235,7 +240,7 @@ ssize_t check_ready(file &f) noexcept {
 namespace {
 
 ssize_t miss(file &f) noexcept {
-  f.read_misses.fetch_add(1, std::memory_order_relaxed);
+  bump(f.read_misses, 1);
   f.fetch_waited = true;
   f.hits = 0;
   std::uint32_t before = arm(f, EF_READ);
@@ -269,7 +274,7 @@ ssize_t obtain(file &f, const iovec *iov, int count, bool *given) noexcept {
     if (!fetch_running(f)) break;
     f.fetch_waited = true;
     if (must_wait(f, fetch_running)) {
-      f.read_misses.fetch_add(1, std::memory_order_relaxed);
+      bump(f.read_misses, 1);
       return -EAGAIN;
     }
   }
@@ -299,14 +304,14 @@ ssize_t read_file(file &f, const iovec *iov, int count) noexcept {
     bool given;
     r = obtain(f, part, parts, &given);
     if (given) {
-      f.bytes_read.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_relaxed);
+      bump(f.bytes_read, static_cast<std::uint64_t>(r));
       return r;
     }
   }
   if (r <= 0) return r;
   r = static_cast<ssize_t>(f.in.copy(part, parts));
   f.position += r;
-  f.bytes_read.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_relaxed);
+  bump(f.bytes_read, static_cast<std::uint64_t>(r));
   fetch_ahead(f);
   return r;
 }
@@ -327,7 +332,7 @@ int consume_file(file &f, std::size_t n) noexcept {
   if (n > f.in.size()) return -EINVAL;
   f.in.consume(n);
   f.position += static_cast<std::int64_t>(n);
-  f.bytes_read.fetch_add(n, std::memory_order_relaxed);
+  bump(f.bytes_read, n);
   absorb(f);
   fetch_ahead(f);
   return 0;

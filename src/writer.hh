@@ -35,8 +35,9 @@ extern constinit thread_local write_memory last_write;
   }
   file &f = *last.to;
   std::uint64_t tail = f.out.tail();
-  if (!files.valid(handle)) return false;
+  // The same tail as last time: that chunk was the stream's in this life of the handle, and closing seals it.
   if (last.tail != tail || !last.in) {
+    if (!files.valid(handle)) return false;
     last.tail = tail;
     last.in = f.out.chunk_of(tail);
     if (!last.in) return false;
