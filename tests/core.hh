@@ -27,7 +27,7 @@
 #include <thread>
 #include <vector>
 
-extern "C" { // this version has no guard for C++
+extern "C" {        // this version has no guard for C++
 #include <cmocka.h> // last: it defines names the standard headers use
 }
 

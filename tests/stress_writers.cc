@@ -69,9 +69,7 @@ struct shape {
 
 void write_and_check(const std::string &dir, const shape &s) {
   std::vector<int> fd(s.files);
-  auto path = [&](int i) {
-    return dir + "/" + std::to_string(i);
-  };
+  auto path = [&](int i) { return dir + "/" + std::to_string(i); };
   for (int i = 0; i < s.files; ++i) fd[i] = core::open(path(i), O_WRONLY | O_CREAT | O_TRUNC, s.options);
   stress::together(s.threads, [&](int t, stress::random &dice) {
     char b[line_most + 2];
@@ -126,8 +124,8 @@ void a_small_budget_and_a_waiting_caller_change_nothing(void **) {
   });
 }
 
-// Each record carries the time before its call; the time after it is kept here. A record that ended before another began
-// must not stand behind it.
+// Each record carries the time before its call; the time after it is kept here. A record that ended before another
+// began must not stand behind it.
 struct stamped {
   std::uint64_t began;
   std::uint32_t thread, number;

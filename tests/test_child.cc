@@ -47,7 +47,8 @@ void a_child_has_dead_handles_and_a_life_of_its_own(void **) {
   for (bool orderly : {true, false}) {
     ef_file_options o{};
     o.flush_interval_ms = 3600000; // in the buffer while forking
-    int fd = core::open(dir + "/parent", O_WRONLY | O_CREAT | O_TRUNC, o, p), r = core::open(dir + "/r", O_RDONLY, {}, p);
+    int fd = core::open(dir + "/parent", O_WRONLY | O_CREAT | O_TRUNC, o, p),
+        r = core::open(dir + "/r", O_RDONLY, {}, p);
     core::wait(r, EF_OPEN);
     core::write(fd, "once");
     int status = in_child([&] {
@@ -79,9 +80,10 @@ void many_forks_under_load_write_nothing_twice(void **) {
   });
   for (int i = 0; i < 60; ++i)
     assert_int_equal(in_child([&] {
-      int r = refuses(ef_write(fd, "x", 1)) && refuses(ef_close(fd)) ? 0 : 1;
-      i % 2 ? std::exit(r) : ::_exit(r);
-    }), 0);
+                       int r = refuses(ef_write(fd, "x", 1)) && refuses(ef_close(fd)) ? 0 : 1;
+                       i % 2 ? std::exit(r) : ::_exit(r);
+                     }),
+                     0);
   stop = true;
   writer.join();
   core::close(fd);
@@ -95,10 +97,11 @@ void exit_writes_what_was_accepted(void **) {
     std::string path = dir + "/exit", all = core::pattern(3000000, static_cast<unsigned>(i));
     ::unlink(path.c_str());
     assert_int_equal(in_child([&] {
-      int fd = core::open(path, O_WRONLY | O_CREAT);
-      core::write(fd, all);
-      std::exit(0); // no close, no drain
-    }), 0);
+                       int fd = core::open(path, O_WRONLY | O_CREAT);
+                       core::write(fd, all);
+                       std::exit(0); // no close, no drain
+                     }),
+                     0);
     assert_true(core::contents(path) == all);
   }
 }

@@ -62,8 +62,8 @@ void a_crowd_of_files_leaves_nothing_behind(void **) {
   open_write_read_close(files, fd);
   long most = resident_kb();
   for (int i = 0; i < 100 && !settled(kb, fds, threads); ++i) ::usleep(100000); // idle memory and threads go within 3 s
-  std::printf("  %d files: %ld KiB before, %ld just after, %ld later; %d descriptors, then %d; %d threads, then %d\n", files,
-              kb, most, resident_kb(), fds, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
+  std::printf("  %d files: %ld KiB before, %ld just after, %ld later; %d descriptors, then %d; %d threads, then %d\n",
+              files, kb, most, resident_kb(), fds, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they keep memory of their own
   assert_true(resident_kb() <= kb + kb / 10);
 #endif

@@ -134,8 +134,12 @@ void sync_and_close_tell_once(void **) {
 
 void the_wake_comes_once_for_many_events(void **) {
   std::atomic<int> wakes{0};
-  assert_int_equal(ef_port_wake(port, [](void *p) { ++*static_cast<std::atomic<int> *>(p); }, &wakes), 0);
-  FAILS_WITH(ef_port_notify(port, [](void *, const ef_event *, int) {}, nullptr), ENOTSUP);
+  assert_int_equal(ef_port_wake(
+                       port, [](void *p) { ++*static_cast<std::atomic<int> *>(p); }, &wakes),
+                   0);
+  FAILS_WITH(ef_port_notify(
+                 port, [](void *, const ef_event *, int) {}, nullptr),
+             ENOTSUP);
   int fd[20];
   for (int &f : fd) {
     f = core::open(dir + "/many", O_WRONLY | O_CREAT, {}, port);
@@ -153,7 +157,9 @@ void the_wake_comes_once_for_many_events(void **) {
   ef_watch(f, EF_CLOSE, nullptr);
   core::close(f, port);
   assert_int_equal(wakes, 1); // removed: it does not run any more
-  assert_int_equal(ef_port_wake(port, [](void *p) { ++*static_cast<std::atomic<int> *>(p); }, &wakes), 0);
+  assert_int_equal(ef_port_wake(
+                       port, [](void *p) { ++*static_cast<std::atomic<int> *>(p); }, &wakes),
+                   0);
   assert_int_equal(wakes, 2); // an event waited already
   assert_int_equal(core::next(port).events, EF_CLOSE);
 }
@@ -166,8 +172,7 @@ void notify_hands_events_over_directly(void **) {
   notes seen;
   auto note = [](void *arg, const ef_event *e, int n) {
     auto *s = static_cast<notes *>(arg);
-    for (int i = 0; i < n; ++i)
-      ++(e[i].events == EF_READ ? s->reads : e[i].events == EF_CLOSE ? s->closes : s->others);
+    for (int i = 0; i < n; ++i) ++(e[i].events == EF_READ ? s->reads : e[i].events == EF_CLOSE ? s->closes : s->others);
   };
   assert_int_equal(ef_port_notify(port, note, &seen), 0);
   ef_event e;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What goes in comes out: reads and writes of every shape, on each kind of inline read, plain and under the faulty engine.
+// What goes in comes out: reads and writes of every shape, on each kind of inline read, plain and under the faulty
+// engine.
 #include "faulty.hh"
 
 #include "core.hh"
@@ -15,8 +16,8 @@ struct mode {
   bool no_nowait, faults;
 };
 constexpr mode modes[] = {
-    {"page cache", nullptr, false, false},   {"no RWF_NOWAIT", nullptr, true, false},
-    {"in memory", "/dev/shm", false, false}, {"faulty", nullptr, false, true},
+    {"page cache", nullptr, false, false},          {"no RWF_NOWAIT", nullptr, true, false},
+    {"in memory", "/dev/shm", false, false},        {"faulty", nullptr, false, true},
     {"faulty, in memory", "/dev/shm", false, true},
 };
 
@@ -209,7 +210,9 @@ void an_adopted_descriptor_goes_on_at_its_offset() {
 }
 
 #define IN_EVERY_MODE(test)                                                                                            \
-  { #test, [](void **) { in_every_mode(test); }, nullptr, nullptr, nullptr }
+  {                                                                                                                    \
+#test, [](void **) { in_every_mode(test); }, nullptr, nullptr, nullptr                                             \
+  }
 
 } // namespace
 

@@ -243,7 +243,8 @@ void dropping_counts_and_waiting_waits(void **) {
   o.write_buffer_max = 128 * 1024;
   o.when_full = EF_FULL_DROP;
   int fd = core::open(dir + "/drop", O_WRONLY | O_CREAT, o, port), n = 0;
-  for (; core::stats(fd).dropped_calls < 100; ++n) assert_int_equal(ef_write(fd, core::pattern(1000).data(), 1000), 1000);
+  for (; core::stats(fd).dropped_calls < 100; ++n)
+    assert_int_equal(ef_write(fd, core::pattern(1000).data(), 1000), 1000);
   ef_file_counters c = core::stats(fd);
   assert_int_equal(c.accepted + c.dropped, 1000u * static_cast<unsigned>(n));
   core::close(fd, port);
