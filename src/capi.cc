@@ -88,7 +88,8 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
       int e = f.sync_error.load(std::memory_order_acquire);
       return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
     }
-    if (!f.changed.wait(key, left_ns(deadline)) && left_ns(deadline) == 0) return 0;
+    f.changed.wait(key, left_ns(deadline));
+    if (left_ns(deadline) == 0 && f.syncs_done.load(std::memory_order_seq_cst) < number) return 0;
   }
 }
 
@@ -102,7 +103,8 @@ int wait_for_bits(file &f, unsigned events, std::int64_t deadline) noexcept {
       return now ? static_cast<int>(now) : -EBADF;
     }
     help_along(f, events);
-    if (!f.changed.wait(key, left_ns(deadline)) && left_ns(deadline) == 0) return static_cast<int>(true_now(f, events));
+    f.changed.wait(key, left_ns(deadline)); // woken or not: others' news must not keep it beyond its time
+    if (left_ns(deadline) == 0) return static_cast<int>(true_now(f, events));
   }
 }
 

@@ -128,6 +128,7 @@ struct file {
   io_request request;
   chunk *fetch_chunks[limits::read_window_max];
   int fetch_count;
+  std::atomic<std::int64_t> write_end;         // farthest end of bytes accepted before an ef_seek
   std::atomic<std::int64_t> write_base;        // ef_seek: file offset ...
   std::atomic<std::uint64_t> write_base_since; // ... of this stream position
 

@@ -222,6 +222,7 @@ turn run_turn(file &f) noexcept {
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
+  tell_room(f); // chunks without bytes, of ef_seek, are back now as well
   if (clean && closing && served) return turn::ended;
   if (clean) return turn::over;
   if (!f.out.blocked()) {

@@ -128,6 +128,7 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
     a->store(0, std::memory_order_relaxed);
   f->write_offset.store(0, std::memory_order_relaxed);
   f->write_base.store(0, std::memory_order_relaxed);
+  f->write_end.store(0, std::memory_order_relaxed);
   f->readiness.store(0, std::memory_order_relaxed);
   f->pins.store(1, std::memory_order_relaxed);
   f->data.store(o.data, std::memory_order_relaxed);

@@ -36,7 +36,8 @@ int wait_for(std::atomic<int> &busy, event_count<> &drained, std::int64_t deadli
       drained.cancel_wait();
       return 0;
     }
-    if (!drained.wait(key, left_ns(deadline)) && busy.load(std::memory_order_seq_cst) != 0) return -ETIMEDOUT;
+    drained.wait(key, left_ns(deadline));
+    if (left_ns(deadline) == 0 && busy.load(std::memory_order_seq_cst) != 0) return -ETIMEDOUT;
   }
 }
 

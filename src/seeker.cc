@@ -33,13 +33,17 @@ off_t seek_origin(file &f, int whence) noexcept {
   struct stat st;
   int r = sys->stat_now(f.osfd, &st);
   if (r < 0) return r;
-  return f.can_write && !f.append ? std::max<off_t>(st.st_size, write_position(f)) : st.st_size;
+  if (!f.can_write || f.append || f.out.empty()) return st.st_size;
+  // Bytes on their way count, those of earlier places too.
+  return std::max({st.st_size, write_position(f), f.write_end.load(std::memory_order_relaxed)});
 }
 
 int seek_writes(file &f, std::int64_t to) noexcept {
   if (!f.can_write || f.append || to == write_position(f)) return 0;
   if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
+  const std::int64_t end = write_position(f);
   if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r;
+  if (end > f.write_end.load(std::memory_order_relaxed)) f.write_end.store(end, std::memory_order_relaxed);
   f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
   f.write_base.store(to, std::memory_order_relaxed);
   note_write(f);
