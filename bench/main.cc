@@ -29,7 +29,7 @@ void print_help() {
             "  --repetitions N     of each measurement, 5 at least (default 5)\n"
             "  --idle-seconds S    how long the idle library is watched (default 10)\n"
             "  --size MIB          of the file that is read cold (default 1024)\n"
-            "  --quick             --seconds 0.02 --idle-seconds 2 --size 256\n"
+            "  --quick             --seconds 0.02 --idle-seconds 1 --size 256\n"
             "  --dir PATH          files are made in a directory of their own in it (default: beside the program)\n"
             "  --json FILE         the result for programs (default: bench.json beside the program)\n"
             "  --help              this\n"
@@ -75,7 +75,7 @@ const option long_options[] = {{"list", no_argument, nullptr, 'l'},
 
 void be_quick(options *o) {
   o->seconds = 0.02;
-  o->idle_seconds = 2;
+  o->idle_seconds = 1;
   o->cold_bytes = 256u << 20;
 }
 

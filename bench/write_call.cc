@@ -151,7 +151,7 @@ void measure_tail(const writer_kind &kind, const std::string &path, tail_mode mo
   c.timed(20'000, true, &own);
   std::sort(own.begin(), own.end());
   c.burst(hot_burst);
-  const auto wanted = std::max<std::size_t>(20'000, static_cast<std::size_t>(seconds * 1e6));
+  const auto wanted = std::max<std::size_t>(10'000, static_cast<std::size_t>(seconds * 1e6));
   calls.resize(wanted + tail_burst);
   calls.clear();
   while (calls.size() < wanted) {
