@@ -59,8 +59,11 @@ void run_cached(const std::string &path, cached_run *r) {
 
 void read_cold(struct ev_loop *loop, ef_ev_io *w, int) {
   auto *p = static_cast<program *>(w->data);
+  p->timed->before_read();
   ssize_t n = ef_read(w->fd, p->to.get(), cold_record);
-  if (n < 0 && errno != EAGAIN) fail("ef_read: %s", std::strerror(errno));
+  int error = errno;
+  p->timed->after_read();
+  if (n < 0 && error != EAGAIN) fail("ef_read: %s", std::strerror(error));
   if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));
   if (n == 0) ev_break(loop, EVBREAK_ALL);
 }
@@ -75,7 +78,9 @@ void run_timed(const std::string &path, timed_run *r) {
 
 void read_blocking(struct ev_loop *loop, ev_idle *w, int) {
   auto *p = static_cast<program *>(w->data);
+  p->timed->before_read();
   ssize_t n = read(p->fd, p->to.get(), cold_record);
+  p->timed->after_read();
   if (n < 0) fail("read: %s", std::strerror(errno));
   if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));
   if (n == 0) ev_break(loop, EVBREAK_ALL);

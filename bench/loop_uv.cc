@@ -46,12 +46,14 @@ void start_timer(program *p) {
 void give_buffer(ef_uv_file_t *f, std::size_t, uv_buf_t *buf) {
   auto *p = static_cast<program *>(f->data);
   *buf = uv_buf_init(p->to.get(), static_cast<unsigned>(p->record));
+  if (p->timed) p->timed->before_read();
 }
 
 void on_read(ef_uv_file_t *f, ssize_t n, const uv_buf_t *) {
   auto *p = static_cast<program *>(f->data);
   if (n < 0 && n != UV_EOF) check(static_cast<int>(n), "ef_uv_read_start");
   if (p->timed) {
+    p->timed->after_read();
     if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));
     if (n == UV_EOF) uv_stop(&p->loop);
     return;
@@ -105,7 +107,9 @@ void on_answer(uv_fs_t *request) {
 
 void ask(program *p) {
   uv_buf_t buf = uv_buf_init(p->to.get(), static_cast<unsigned>(p->record));
+  if (p->timed) p->timed->before_read();
   check(uv_fs_read(&p->loop, &p->request, p->fd, &buf, 1, p->at, on_answer), "uv_fs_read");
+  if (p->timed) p->timed->after_read();
 }
 
 void read_by_uv(program *p, const std::string &path) {
@@ -131,7 +135,9 @@ void run_uv_timed(const std::string &path, timed_run *r) {
 // ---- read(2)
 void read_blocking(uv_idle_t *turn) {
   auto *p = static_cast<program *>(turn->data);
+  p->timed->before_read();
   ssize_t n = read(p->fd, p->to.get(), cold_record);
+  p->timed->after_read();
   if (n < 0) fail("read: %s", std::strerror(errno));
   if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));
   if (n == 0) uv_stop(&p->loop);

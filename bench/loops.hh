@@ -55,6 +55,9 @@ class timed_run {
     last_ = now;
     ran_ = ran;
   }
+  // Around what the loop's thread does to get bytes: did it sleep in there?
+  void before_read() { sleeps_before_ = sleeps(); }
+  void after_read() { slept_ += sleeps() - sleeps_before_; }
   void take(const char *data, std::size_t n) { sum_.add(data, n); }
   const checksum &sum() const { return sum_; }
 
@@ -65,12 +68,19 @@ class timed_run {
     const double shares[] = {0.5, 0.99, 0.999, 1};
     for (int i = 0; i < 4; ++i) values[i] = percentile(late_, shares[i]);
     values[4] = static_cast<double>(ran_most_) / 1e6;
-    values[5] = static_cast<double>(sum_.bytes) / 1e6 / seconds;
-    values[6] = static_cast<double>(late_.size());
+    values[5] = static_cast<double>(slept_);
+    values[6] = static_cast<double>(sum_.bytes) / 1e6 / seconds;
+    values[7] = static_cast<double>(late_.size());
   }
 
  private:
+  static long sleeps() {
+    rusage u;
+    getrusage(RUSAGE_THREAD, &u);
+    return u.ru_nvcsw;
+  }
   std::int64_t begin_ = now_ns(), last_ = 0, ran_ = 0, ran_most_ = 0;
+  long sleeps_before_ = 0, slept_ = 0;
   std::vector<double> late_;
   checksum sum_;
 };

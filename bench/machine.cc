@@ -2,12 +2,16 @@
 // The machine, as /proc and uname(2) tell it.
 #include "machine.hh"
 
+#include "timing.hh"
+
 #include <efio.h>
 
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -47,7 +51,11 @@ std::string file_system(const std::string &directory) {
   return best;
 }
 
-} // namespace
+std::string percent(double part, double whole) {
+  char out[32];
+  std::snprintf(out, sizeof out, "%.1f %%", whole > 0 ? std::max(0.0, part / whole * 100) : 0);
+  return out;
+}
 
 std::string load_average() {
   std::ifstream in("/proc/loadavg");
@@ -55,6 +63,8 @@ std::string load_average() {
   in >> one >> five;
   return one + " (1 min), " + five + " (5 min)";
 }
+
+} // namespace
 
 facts describe_machine(const std::string &directory) {
   return {{"processor", processor()},
@@ -65,6 +75,25 @@ facts describe_machine(const std::string &directory) {
           {"compiler", __VERSION__},
           {"efio", ef_version()},
           {"load average before", load_average()}};
+}
+
+machine_load::times machine_load::now() {
+  std::ifstream in("/proc/stat");
+  std::string word;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0, stolen = 0;
+  in >> word >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >> stolen;
+  double tick = static_cast<double>(sysconf(_SC_CLK_TCK)), busy = user + nice + system + interrupts + soft;
+  double ours = usage::so_far(RUSAGE_SELF) + usage::so_far(RUSAGE_CHILDREN);
+  return {(busy + idle + waiting + stolen) / tick, busy / tick, stolen / tick, ours};
+}
+
+facts machine_load::report() const {
+  times after = now();
+  double all = after.all - before_.all, ours = after.ours - before_.ours;
+  return {{"load average after", load_average()},
+          {"processors used by this program", percent(ours, all)},
+          {"processors used by others", percent(after.busy - before_.busy - ours, all)},
+          {"processors taken by the hypervisor", percent(after.stolen - before_.stolen, all)}};
 }
 
 } // namespace bench

@@ -142,6 +142,7 @@ bool all_good(const std::vector<row_result> &results) {
 
 int run(const options &o, const std::vector<row> &rows) {
   std::int64_t began = now_ns();
+  machine_load load;
   facts machine = describe_machine(o.directory);
   print_facts(machine);
   std::vector<row_result> results;
@@ -151,9 +152,10 @@ int run(const options &o, const std::vector<row> &rows) {
     print_row(results.back());
   }
   print_goals(results);
-  machine.push_back({"load average after", load_average()});
-  std::printf("\n%.0f s; load average after: %s\n", static_cast<double>(now_ns() - began) / 1e9,
-              machine.back().second.c_str());
+  facts after = load.report();
+  machine.insert(machine.end(), after.begin(), after.end());
+  std::printf("\n%.0f s\n", static_cast<double>(now_ns() - began) / 1e9);
+  print_facts(after);
   if (interrupted()) return 130;
   if (!write_json(o.json, machine, o, results)) return std::perror(("efio-bench: " + o.json).c_str()), 1;
   std::printf("written: %s\n", o.json.c_str());

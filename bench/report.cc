@@ -150,7 +150,7 @@ std::string json_row(const row_result &result) {
 } // namespace
 
 void print_facts(const facts &machine) {
-  for (const auto &[name, value] : machine) std::printf("%-22s%s\n", name.c_str(), value.c_str());
+  for (const auto &[name, value] : machine) std::printf("%-36s%s\n", name.c_str(), value.c_str());
 }
 
 void print_row(const row_result &r) {

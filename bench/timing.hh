@@ -63,11 +63,13 @@ inline double ns_per_tick() { return 1; }
 class usage {
  public:
   explicit usage(int who) : who_(who) { getrusage(who, &before_); }
-  double cpu_seconds() const { return seconds(read()) - seconds(before_); }
+  static double so_far(int who) { return usage(who).seconds_before(); }
+  double cpu_seconds() const { return seconds(read()) - seconds_before(); }
   double voluntary() const { return static_cast<double>(read().ru_nvcsw - before_.ru_nvcsw); }
   double involuntary() const { return static_cast<double>(read().ru_nivcsw - before_.ru_nivcsw); }
 
  private:
+  double seconds_before() const { return seconds(before_); }
   rusage read() const {
     rusage u;
     getrusage(who_, &u);
