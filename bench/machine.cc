@@ -6,6 +6,8 @@
 
 #include <efio.h>
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -51,6 +53,16 @@ std::string file_system(const std::string &directory) {
   return best;
 }
 
+// How far the kernel reads ahead of whoever reads: it decides how a cold file comes.
+std::string read_ahead(const std::string &directory) {
+  struct stat st;
+  if (stat(directory.c_str(), &st) != 0) return "unknown";
+  std::ifstream in("/sys/class/bdi/" + std::to_string(major(st.st_dev)) + ":" + std::to_string(minor(st.st_dev)) +
+                   "/read_ahead_kb");
+  std::string kb;
+  return in >> kb ? kb : "unknown";
+}
+
 std::string percent(double part, double whole) {
   char out[32];
   std::snprintf(out, sizeof out, "%.1f %%", whole > 0 ? std::max(0.0, part / whole * 100) : 0);
@@ -71,6 +83,7 @@ facts describe_machine(const std::string &directory) {
           {"cores", std::to_string(std::thread::hardware_concurrency())},
           {"kernel", kernel()},
           {"file system", file_system(directory)},
+          {"kernel's read-ahead KiB", read_ahead(directory)},
           {"memory MiB", std::to_string(sysconf(_SC_PHYS_PAGES) / 1024 * (sysconf(_SC_PAGESIZE) / 1024))},
           {"compiler", __VERSION__},
           {"efio", ef_version()},
