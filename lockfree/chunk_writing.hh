@@ -32,7 +32,8 @@ template<class Pool, template<class> class Atom = std::atomic> struct chunk_writ
       if (generation_of(s) != tag_of(tail) || is_sealed(s)) return false;
       if (bytes_of(s) + n > c->bytes_max || records_of(s) == c->records_max) return false;
       if (is_owned(s)) {
-        if (c->owner.load(std::memory_order_relaxed) != Pool::self()) return false;
+        // Not while the ownership is being taken away: a store that began now would be behind the barrier.
+        if ((s & revoking) || c->owner.load(std::memory_order_relaxed) != Pool::self()) return false;
         // Weaker than the swap below, and enough: whoever lowers that flag has sealed this chunk before, behind a
         // barrier.
         if (!Pool::owner_store(c->state, s, s + (1u << bytes_bits) + n)) return false;
@@ -58,14 +59,15 @@ template<class Pool, template<class> class Atom = std::atomic> struct chunk_writ
     std::uint64_t s = c->state.load(std::memory_order_acquire); // pairs with chunk_begin
     while (generation_of(s) == generation && is_owned(s)) {
       bool mine = c->owner.load(std::memory_order_relaxed) == Pool::self();
-      if (!mine && !(s & revoking) &&
-          !c->state.compare_exchange_strong(s, s | revoking, std::memory_order_acq_rel, std::memory_order_acquire))
-        continue;
-      if (!mine) {
-        Pool::barrier();
-        s = c->state.load(std::memory_order_acquire); // pairs with the owner's stores, all of which are visible now
-        if (generation_of(s) != generation || !(s & revoking)) continue; // a late store of the owner undid it
+      if (!mine && !(s & revoking)) {
+        if (!c->state.compare_exchange_strong(s, s | revoking, std::memory_order_acq_rel, std::memory_order_acquire))
+          continue;
+        s |= revoking;
       }
+      if (!mine) Pool::barrier();
+      // Fails if a late store of the owner undid it: that raised the records, so the state is never again the one that
+      // was there before this barrier, even if another thread has begun to revoke since. Whoever sees `revoking` and
+      // this state needs a barrier of its own only.
       c->state.compare_exchange_strong(s, s & ~(owned | revoking), std::memory_order_acq_rel,
                                        std::memory_order_acquire);
     }
