@@ -219,8 +219,9 @@ int ef_consume(int fd, size_t len);
 /* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the
  * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the
  * end). SEEK_CUR counts from the read position, on write-only files from the write position. One reader. The answer is
- * the new position. EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done (EF_READ or, write-only,
- * EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable; the errno of the failed open, the error that sticks. */
+ * the new position. EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done or the budget is full
+ * (EF_READ or, write-only, EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable; the errno of the failed open,
+ * the error that sticks. */
 off_t ef_seek(int fd, off_t offset, int whence);
 
 /* Copies the bytes and returns; they are written out by a background thread when 256 KiB or half the budget have come

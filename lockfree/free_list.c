@@ -36,3 +36,5 @@ ef_free_node *ef_free_list_pop(ef_free_list *list) {
   }
   return old.head;
 }
+
+bool ef_free_list_empty(const ef_free_list *list) { return ck_pr_load_ptr(&list->head) == NULL; }

@@ -4,6 +4,8 @@
 #ifndef EF_LOCKFREE_FREE_LIST_H
 #define EF_LOCKFREE_FREE_LIST_H
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,6 +33,9 @@ void ef_free_list_push(ef_free_list *list, ef_free_node *node);
 /* Lock-free; any thread. The node is the caller's, and all that was done with it before its push is visible; NULL when
  * there is none. */
 ef_free_node *ef_free_list_pop(ef_free_list *list);
+
+/* Wait-free; any thread. A hint: pushes and pops may be under way. */
+bool ef_free_list_empty(const ef_free_list *list);
 
 #ifdef __cplusplus
 }

@@ -67,11 +67,9 @@ void help_along(file &f, unsigned events) noexcept {
 // well.
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
   *target = f.out.accepted();
-  raise(f.sync_target, *target);
-  std::uint64_t w = f.syncs_wanted.load(std::memory_order_relaxed), to;
-  do to = (w + 2) | tell;
-  while (!f.syncs_wanted.compare_exchange_weak(w, to, std::memory_order_seq_cst)); // pairs with serve_syncs
-  return to / 2;
+  raise(f.sync_target, *target); // before the counts; pairs with serve_syncs, as they do
+  if (tell) f.tells_wanted.fetch_add(1, std::memory_order_seq_cst);
+  return f.syncs_wanted.fetch_add(1, std::memory_order_seq_cst) + 1;
 }
 
 int wait_for_sync(file &f, std::int64_t deadline) noexcept {
@@ -189,7 +187,7 @@ int ef_watch(int fd, unsigned events, void *data) {
   if (events & ~known) return answer(-EINVAL);
   f->data.store(data, std::memory_order_release); // pairs with event_of
   if (events == 0) {
-    f->syncs_wanted.fetch_and(~std::uint64_t{1}, std::memory_order_relaxed);
+    raise(f->tells_muted, f->tells_wanted.load(std::memory_order_seq_cst)); // before the disarming; pairs with post
     disarm(*f, ready_word::bits);
     if (f->home->form.load(std::memory_order_acquire) == form_of_news::direct) // pairs with port_set_callback
       port_quiesce(*f->home);                                                  // the old data is not seen again

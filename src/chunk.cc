@@ -109,8 +109,12 @@ void chunk_pool::give(chunk *c) noexcept {
 }
 
 bool chunk_pool::may_take_large() const noexcept {
-  return large_.hot_count.load(std::memory_order_relaxed) > 0 ||
-         large_.taken.load(std::memory_order_relaxed) < limits::large_chunks_max;
+  return large_.hot_count.load(std::memory_order_relaxed) > 0 || !at_bound() || !ef_free_list_empty(&large_.cold) ||
+         !ef_free_list_empty(&large_.slabs);
+}
+
+bool chunk_pool::at_bound() const noexcept {
+  return large_.taken.load(std::memory_order_relaxed) >= limits::large_chunks_max;
 }
 
 // Maps a slab and puts its chunks on the free list. False: the bound, or no memory.
@@ -232,6 +236,7 @@ bool chunk_pool::worth_trimming() const noexcept {
 void chunk_pool::trim() noexcept {
   trim(large_, limits::large_chunks_kept);
   trim(small_, limits::small_chunks_kept);
+  on_return_(arg_); // meanwhile there were none to be had
 }
 
 } // namespace ef

@@ -16,7 +16,7 @@ using chunk = stream_chunk<std::atomic>;
 
 class chunk_pool {
  public:
-  // on_return(arg): after every give(), on that thread: somebody may have been refused a chunk.
+  // on_return(arg): after every give() and trim(), on that thread: somebody may have been refused a chunk.
   [[nodiscard]] int init(void (*on_return)(void *), void (*low)(void *), void *arg) noexcept;
 
   // null: the bound is reached, or (small) no memory. Any thread. Lock-free, except that an empty pool maps a slab.
@@ -28,6 +28,7 @@ class chunk_pool {
     return table_[index].load(std::memory_order_acquire);
   } // pairs with add_slab
   bool may_take_large() const noexcept;
+  bool at_bound() const noexcept; // none is made any more: to get one is to wait for one, not for memory
 
   void refill() noexcept; // background: one more slab, its pages touched, when few large chunks are free
   void trim() noexcept;   // background, one thread: memory of free chunks beyond the kept ones goes back to the system

@@ -48,13 +48,13 @@ enum class fetch_state : std::uint8_t { idle, running, done };
 enum class inline_mode : std::uint8_t { never, nowait, memory };
 
 // readiness word: armed bits (EF_) in the low half, bits ready to be taken in the high half, and whether the file is on
-// its port's list.
+// its port's list. The upper 32 bits count disarmings, so that a swap begun before one fails.
 namespace ready_word {
-constexpr std::uint32_t listed = 1u << 31;
+constexpr std::uint64_t listed = 1u << 31, disarming = std::uint64_t{1} << 32;
 constexpr unsigned ready_shift = 16;
-constexpr std::uint32_t bits = 0xff;
-constexpr std::uint32_t armed_of(std::uint32_t w) { return w & bits; }
-constexpr std::uint32_t ready_of(std::uint32_t w) { return w >> ready_shift & bits; }
+constexpr std::uint64_t bits = 0xff, not_taken = bits | ~(disarming - 1);
+constexpr std::uint64_t armed_of(std::uint64_t w) { return w & bits; }
+constexpr std::uint64_t ready_of(std::uint64_t w) { return w >> ready_shift & bits; }
 }
 
 // A file on somebody's take-all list.
@@ -90,7 +90,7 @@ struct file {
 
   // ---- readiness (port.cc)
   file_node ready_node;
-  std::atomic<std::uint32_t> readiness;
+  std::atomic<std::uint64_t> readiness;
   std::atomic<void *> data;
   std::atomic<int> pins; // life, listed, two timers, starved: the slot is freed with the last
   event_count<> changed; // ef_wait sleeps here
@@ -102,7 +102,10 @@ struct file {
   std::atomic<bool> aging, retrying;
   std::atomic<bool> closing, starved;
   file_node starved_node;
-  std::atomic<std::uint64_t> syncs_wanted;    // requests so far, times 2, + 1 if one of those open wants an event
+  std::atomic<std::uint64_t> syncs_wanted;    // requests so far
+  std::atomic<std::uint64_t> tells_wanted;    // those of them that want an event
+  std::atomic<std::uint64_t> tells_muted;     // up to this one disarmed
+  std::uint64_t tells_done;                   // the lane's: up to this one told
   std::atomic<std::uint64_t> syncs_done;      // requests answered
   std::atomic<std::uint64_t> flush_target;    // stream position up to which bytes are to be written without delay
   std::atomic<std::uint64_t> sync_target;     // stream position that the latest of them means

@@ -5,6 +5,7 @@
 #include "clock.hh"
 #include "port.hh"
 #include "process.hh"
+#include "reader.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -22,14 +23,15 @@ namespace {
 enum class turn { over, again, ended };
 
 void add_timer(file &f, timer &t, std::atomic<bool> &in, std::int64_t delay_ns) noexcept {
-  if (in.exchange(true, std::memory_order_acq_rel)) return; // pairs with timer_fired; it is in already
+  if (in.exchange(true, std::memory_order_seq_cst)) return; // pairs with timer_fired; it is in already
   pin(f);
   t.deadline = now_ns() + delay_ns;
   here()->time.add(&t);
 }
 
 void timer_fired(file &f, std::atomic<bool> &in) noexcept {
-  in.store(false, std::memory_order_release); // pairs with add_timer
+  // An exchange: the look at `dirty` must not come before it. Pairs with mark_dirty, which raises that and then adds.
+  in.exchange(false, std::memory_order_seq_cst);
   if (f.dirty.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst)) flush_now(f);
   unpin(f);
 }
@@ -118,11 +120,12 @@ ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
 }
 
 // Less than this is left to grow older: a flusher that runs after the writers line by line costs more than it brings.
+// Many chunks with few bytes are pieces for many places: they do not grow.
 std::size_t least_bytes(file &f) noexcept {
   std::uint64_t done = f.out.consumed();
   bool wanted = done < f.flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
                 done < f.sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
-  return wanted ? 1 : limits::flush_align;
+  return wanted || f.out.backlog() ? 1 : limits::flush_align;
 }
 
 // One unit: bytes written, 0 = nothing to write now, or a negated errno.
@@ -172,9 +175,10 @@ int make_durable(file &f) noexcept {
 
 // Answers the requests that came before this turn; false: some of their bytes are not committed yet.
 bool serve_syncs(file &f) noexcept {
-  std::uint64_t wanted =
-      f.syncs_wanted.load(std::memory_order_seq_cst); // pairs with ef_sync: its bytes are in `accepted`
-  if (wanted / 2 == f.syncs_done.load(std::memory_order_relaxed)) return true;
+  // Each before what request_sync stored before it: the bytes of all requests counted here are in sync_target.
+  const std::uint64_t wanted = f.syncs_wanted.load(std::memory_order_seq_cst);
+  const std::uint64_t tells = f.tells_wanted.load(std::memory_order_seq_cst);
+  if (wanted == f.syncs_done.load(std::memory_order_relaxed)) return true;
   int error = f.error.load(std::memory_order_relaxed);
   if (!error) error = f.trouble.load(std::memory_order_relaxed);
   if (!error && f.out.consumed() < f.sync_target.load(std::memory_order_seq_cst)) return false;
@@ -186,13 +190,12 @@ bool serve_syncs(file &f) noexcept {
     else
       f.synced.store(written, std::memory_order_release); // pairs with ef_wait, counters
   }
-  f.sync_error.store(error, std::memory_order_release);      // pairs with event_of, ef_wait
-  f.syncs_done.store(wanted / 2, std::memory_order_seq_cst); // pairs with ef_wait
-  const bool tell = wanted & 1;
-  // A request that came in between keeps the wish for its own answer.
-  if (tell) f.syncs_wanted.compare_exchange_strong(wanted, wanted - 1, std::memory_order_seq_cst);
+  f.sync_error.store(error, std::memory_order_release);  // pairs with event_of, ef_wait
+  f.syncs_done.store(wanted, std::memory_order_seq_cst); // pairs with ef_wait
+  const bool tell = tells > f.tells_done;
+  f.tells_done = tells;
   if (tell)
-    post(f, EF_SYNC);
+    post(f, EF_SYNC, tells);
   else
     f.changed.notify_all();
   return true;
@@ -213,6 +216,7 @@ bool settle(file &f) noexcept {
 
 turn run_turn(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
+  const std::uint32_t had = f.out.chunks();
   turn t = turn::over;
   if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed))
     discard(f);
@@ -222,7 +226,8 @@ turn run_turn(file &f) noexcept {
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
-  tell_room(f); // chunks without bytes, of ef_seek, are back now as well
+  // Chunks without bytes, of ef_seek, are back now as well. Not fewer: then there are new ones, whose turn tells.
+  if (f.out.chunks() < had) tell_room(f);
   if (clean && closing && served) return turn::ended;
   if (clean) return turn::over;
   if (!f.out.blocked()) {
@@ -242,7 +247,7 @@ void release(job *j) {
   }
   if (f.dirfd != AT_FDCWD) sys->close(f.dirfd);
   std::free(f.path);
-  f.in.clear();
+  end_reading(f);
   move_state(f, file_state::closed);
   end_timer(f, f.age_timer, f.aging);
   end_timer(f, f.retry_timer, f.retrying);
@@ -301,22 +306,31 @@ void mark_dirty(file &f) noexcept {
 void schedule_release(file &f) noexcept { here()->flushers.submit(&f.release_job); }
 
 void tell_room(file &f) noexcept {
-  if (f.out.has_much_room()) post(f, EF_WRITE); // post looks first whether anybody asked
+  if (!f.out.has_much_room()) return;
+  // The process's pool is empty: who was refused because of that is told by whoever gives a chunk back, unless this
+  // file has none left: then small ones are to be had.
+  if (!here()->chunks.may_take_large() && f.out.chunks() > 0) {
+    if (!armed(f, EF_WRITE)) return;
+    await_chunk(f);
+    if (!here()->chunks.may_take_large()) return; // pairs with chunk_returned: it gives, then looks
+  }
+  post(f, EF_WRITE); // it looks first whether anybody asked
 }
 
 void await_chunk(file &f) noexcept {
-  if (f.starved.exchange(true, std::memory_order_acq_rel)) return; // pairs with chunk_returned
+  if (f.starved.exchange(true, std::memory_order_seq_cst)) return; // pairs with chunk_returned
   pin(f);
   ef_list_push(&here()->starved, &f.starved_node.node);
 }
 
 void chunk_returned(void *arg) noexcept {
   auto *p = static_cast<process *>(arg);
-  if (ef_list_empty(&p->starved)) return;
+  if (ef_list_empty(&p->starved) || !p->chunks.may_take_large()) return;
   for (ef_list_node *n = ef_list_take_all(&p->starved), *next; n; n = next) {
     next = n->next;
     file &f = *reinterpret_cast<file_node *>(n)->owner;
-    f.starved.store(false, std::memory_order_release); // pairs with await_chunk
+    // An exchange: post's look at who is armed must not come before it. Pairs with await_chunk.
+    f.starved.exchange(false, std::memory_order_seq_cst);
     post(f, EF_WRITE);
     unpin(f);
   }

@@ -93,7 +93,8 @@ void run_open(job *j) {
   pin(f);
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   // A failed open makes the file ready for everything: each call tells the errno.
-  post(f, EF_OPEN | EF_READ | (r < 0 || f.out.has_much_room() ? EF_WRITE : 0));
+  const bool room = f.out.has_much_room() && here()->chunks.may_take_large();
+  post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
   schedule_flush(f); // whatever was accepted, or a close, waited for this
   unpin(f);
 }
@@ -122,14 +123,16 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
     a->store(false, std::memory_order_relaxed);
   for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);
-  for (auto *a : {&f->syncs_wanted, &f->syncs_done, &f->sync_target, &f->flush_target, &f->written, &f->synced,
-                  &f->write_base_since, &f->dropped, &f->dropped_calls, &f->lost, &f->refused_calls, &f->bytes_read,
-                  &f->read_hits, &f->read_misses, &f->read_background, &f->flushes, &f->syncs})
+  for (auto *a :
+       {&f->syncs_wanted, &f->tells_wanted, &f->tells_muted, &f->syncs_done, &f->sync_target, &f->flush_target,
+        &f->written, &f->synced, &f->write_base_since, &f->dropped, &f->dropped_calls, &f->lost, &f->refused_calls,
+        &f->bytes_read, &f->read_hits, &f->read_misses, &f->read_background, &f->flushes, &f->syncs})
     a->store(0, std::memory_order_relaxed);
   f->write_offset.store(0, std::memory_order_relaxed);
   f->write_base.store(0, std::memory_order_relaxed);
   f->write_end.store(0, std::memory_order_relaxed);
   f->readiness.store(0, std::memory_order_relaxed);
+  f->tells_done = 0;
   f->pins.store(1, std::memory_order_relaxed);
   f->data.store(o.data, std::memory_order_relaxed);
   f->lane.store(lane_state::idle, std::memory_order_relaxed);

@@ -26,23 +26,41 @@ port_callback *current(const port &p) noexcept {
       std::memory_order_seq_cst); // pairs with the swap in port_set_callback, after `calling` was raised
 }
 
-// The wake, or the events of a port with notify. Raising `calling` before the look at the callback is what makes a swap
-// quiescent.
-void call(port &p, const ef_event *event) noexcept {
-  p.calling.fetch_add(1, std::memory_order_seq_cst);
-  port_callback *c = current(p);
-  if (c) {
+// While one lives, a swap of the callback waits, so that what it read of the callback stays true. Raising `calling`
+// before the look is what makes the swap quiescent. The caller holds a reference to the port.
+class callback_use {
+ public:
+  explicit callback_use(port &p) noexcept : port_(p) {
+    p.calling.fetch_add(1, std::memory_order_seq_cst);
+    callback_ = current(p);
+  }
+  ~callback_use() {
+    if (port_.calling.fetch_sub(1, std::memory_order_seq_cst) == 1) port_.quiet.notify_all();
+  }
+  callback_use(const callback_use &) = delete;
+  callback_use &operator=(const callback_use &) = delete;
+
+  bool at_once() const noexcept { return callback_ && callback_->notify; }
+
+  // The event of a port with notify; null: the wake, if there is one.
+  void call(const ef_event *event) const noexcept {
+    if (!callback_ || !(event ? callback_->notify != nullptr : callback_->wake != nullptr)) return;
     int saved = errno;
     port *outer = calling_for;
-    calling_for = &p;
-    p.wakes.fetch_add(1, std::memory_order_relaxed);
-    if (event && c->notify) c->notify(c->arg, event, 1);
-    if (!event && c->wake) c->wake(c->arg);
+    calling_for = &port_;
+    port_.wakes.fetch_add(1, std::memory_order_relaxed);
+    if (event)
+      callback_->notify(callback_->arg, event, 1);
+    else
+      callback_->wake(callback_->arg);
     calling_for = outer;
     errno = saved;
   }
-  if (p.calling.fetch_sub(1, std::memory_order_seq_cst) == 1) p.quiet.notify_all();
-}
+
+ private:
+  port &port_;
+  port_callback *callback_;
+};
 
 void signal_fd(port &p) noexcept {
   int fd = p.event_fd.load(std::memory_order_seq_cst); // pairs with port_event_fd
@@ -53,11 +71,13 @@ void signal_fd(port &p) noexcept {
   if (::write(fd, &one, sizeof one) < 0) p.signalled.store(false, std::memory_order_seq_cst);
 }
 
-void clear_fd(port &p) noexcept {
-  int fd = p.event_fd.load(std::memory_order_relaxed);
-  if (fd < 0 || !p.signalled.exchange(false, std::memory_order_seq_cst)) return;
+// Before the list is looked at: who pushed before the flag falls is seen there, who pushes after it signals anew. The
+// descriptor is read first, or it would be the signal of such a one that is read. True: it was readable.
+bool clear_fd(port &p) noexcept {
   std::uint64_t count;
-  if (::read(fd, &count, sizeof count) < 0) return; // nothing in it: as good
+  bool readable = ::read(p.event_fd.load(std::memory_order_relaxed), &count, sizeof count) > 0;
+  p.signalled.exchange(false, std::memory_order_seq_cst);
+  return readable;
 }
 
 bool direct(const port &p) noexcept {
@@ -86,8 +106,8 @@ ef_event event_of(const file &f, unsigned bits) noexcept {
 // False: the news was taken back meanwhile.
 bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
   file &f = *reinterpret_cast<file_node *>(n)->owner;
-  std::uint32_t w = f.readiness.fetch_and(bits, std::memory_order_seq_cst); // from here on it may be pushed again
-  std::uint32_t ready = ready_of(w);
+  std::uint64_t w = f.readiness.fetch_and(not_taken, std::memory_order_seq_cst); // from here on it may be pushed again
+  auto ready = static_cast<unsigned>(ready_of(w));
   if (f.closing.load(std::memory_order_seq_cst)) ready &= EF_CLOSE; // pairs with ef_close
   if (ready) {
     *out = event_of(f, ready);
@@ -148,43 +168,59 @@ void unpin(file &f) noexcept {
   port_release(p);
 }
 
-void post(file &f, unsigned bits) noexcept {
-  port &p = *f.home;
-  f.changed.notify_all();
-  if (p.abandoned.load(std::memory_order_acquire)) return; // pairs with port_abandon
-  const bool at_once = direct(p);
-  if (f.closing.load(std::memory_order_seq_cst)) bits &= EF_CLOSE; // pairs with ef_close: nothing else is news any more
-  std::uint32_t w = f.readiness.load(std::memory_order_seq_cst), to, fire;
+namespace {
+
+std::uint64_t firing(std::uint64_t w, unsigned bits) noexcept {
+  return (armed_of(w) & bits) | (bits & (EF_ERROR | EF_SYNC));
+}
+
+void tell(file &f, port &p, const callback_use &use, unsigned bits, std::uint64_t sync) noexcept {
+  std::uint64_t w = f.readiness.load(std::memory_order_seq_cst), to, fire;
   do {
-    fire = (armed_of(w) & bits) | (bits & (EF_ERROR | EF_SYNC));
+    // After the load: a disarming that comes in between changes the word.
+    if (sync && f.tells_muted.load(std::memory_order_seq_cst) >= sync) bits &= ~static_cast<unsigned>(EF_SYNC);
+    fire = firing(w, bits);
     if (!fire) return;
     to = w & ~fire;
-    if (!at_once) to |= fire << ready_shift | listed;
+    if (!use.at_once()) to |= fire << ready_shift | listed;
   } while (!f.readiness.compare_exchange_weak(w, to, std::memory_order_seq_cst));
-  if (at_once) {
-    ef_event e = event_of(f, fire);
+  if (use.at_once()) {
+    ef_event e = event_of(f, static_cast<unsigned>(fire));
     p.events.fetch_add(1, std::memory_order_relaxed);
-    return call(p, &e);
+    return use.call(&e);
   }
   if (w & listed) return;
   pin(f);
-  port_reference(p); // the node may be taken, and the file freed, before the wake
   if (ef_list_push(&p.ready, &f.ready_node.node)) {
     signal_fd(p);
-    call(p, nullptr);
+    use.call(nullptr);
   }
   if (p.abandoned.load(std::memory_order_seq_cst)) drop(p, ef_list_take_all(&p.ready)); // it missed the last look
+}
+
+} // namespace
+
+void post(file &f, unsigned bits, std::uint64_t sync) noexcept {
+  port &p = *f.home;
+  f.changed.notify_all();
+  if (p.abandoned.load(std::memory_order_acquire)) return;         // pairs with port_abandon
+  if (f.closing.load(std::memory_order_seq_cst)) bits &= EF_CLOSE; // pairs with ef_close: nothing else is news any more
+  if (!firing(f.readiness.load(std::memory_order_seq_cst), bits)) return;
+  port_reference(p); // the node may be taken, and the file freed, before the wake
+  tell(f, p, callback_use(p), bits, sync);
   port_release(p);
 }
 
-std::uint32_t arm(file &f, unsigned bits) noexcept { return f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+std::uint64_t arm(file &f, unsigned bits) noexcept { return f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
 
-void unarm(file &f, unsigned bits, std::uint32_t before) noexcept {
-  disarm(f, bits & ~(armed_of(before) | ready_of(before)));
+void unarm(file &f, unsigned bits, std::uint64_t before) noexcept {
+  disarm(f, bits & ~static_cast<unsigned>(armed_of(before) | ready_of(before)));
 }
 
 void disarm(file &f, unsigned bits) noexcept {
-  f.readiness.fetch_and(~(bits | bits << ready_shift), std::memory_order_seq_cst);
+  const std::uint64_t gone = bits | std::uint64_t{bits} << ready_shift;
+  std::uint64_t w = f.readiness.load(std::memory_order_relaxed);
+  while (!f.readiness.compare_exchange_weak(w, (w & ~gone) + disarming, std::memory_order_seq_cst)) {}
 }
 
 namespace {
@@ -219,7 +255,8 @@ void sweep(port &p) noexcept {
   p.draining.store(nobody, std::memory_order_release);
 }
 
-// 0, or -EBUSY: another owner is in there. A sweeper is waited for: it is there only where nobody drained for long.
+// 0, or -EBUSY: another owner is in there. A sweeper is waited for: it is there only where nobody drained for long, and
+// calls nobody.
 int begin_draining(port &p) noexcept {
   for (;;) {
     int who = nobody;
@@ -238,21 +275,32 @@ void note_stale(file &f) noexcept {
   if (p.stale.fetch_add(1, std::memory_order_relaxed) + 1 >= limits::stale_nodes) sweep(p);
 }
 
-int port_next(port &p, ef_event *out, int max) noexcept {
-  if (direct(p)) return -ENOTSUP;
-  if (int busy = begin_draining(p)) return busy;
+namespace {
+
+int take_events(port &p, ef_event *out, int max) noexcept {
   int count = 0;
-  port_reference(p); // an abandoned port's last file may be freed in here
   while (count < max) {
     ef_list_node *n = p.pending.load(std::memory_order_relaxed);
     if (!n) {
-      clear_fd(p); // before the look: a push after it signals again
+      if (p.signalled.load(std::memory_order_seq_cst)) clear_fd(p); // pairs with signal_fd
       n = ef_list_take_all(&p.ready);
       if (!n) break;
     }
     p.pending.store(n->next, std::memory_order_relaxed);
     count += take_event(p, n, out + count);
   }
+  return count;
+}
+
+} // namespace
+
+int port_next(port &p, ef_event *out, int max) noexcept {
+  if (direct(p)) return -ENOTSUP;
+  if (int busy = begin_draining(p)) return busy;
+  port_reference(p); // an abandoned port's last file may be freed in here
+  int count = take_events(p, out, max);
+  // Called for nothing, perhaps because of a signal that came after its event was taken: nobody else would clear it.
+  while (count == 0 && p.event_fd.load(std::memory_order_relaxed) >= 0 && clear_fd(p)) count = take_events(p, out, max);
   if (p.pending.load(std::memory_order_relaxed)) signal_fd(p);
   p.draining.store(nobody, std::memory_order_release);
   port_release(p);
@@ -285,6 +333,27 @@ void port_quiesce(port &p) noexcept {
   }
 }
 
+namespace {
+
+// Alone with the queue until `draining` is set back. Whoever is in there does not stay.
+void hold_queue(port &p) noexcept {
+  while (begin_draining(p) != 0) ::sched_yield();
+}
+
+// What was queued before there was a notify.
+void deliver_queued(port &p) noexcept {
+  hold_queue(p);
+  for (ef_list_node *n : {p.pending.exchange(nullptr, std::memory_order_relaxed), ef_list_take_all(&p.ready)})
+    for (ef_list_node *next; n; n = next) {
+      next = n->next;
+      ef_event e;
+      if (take_event(p, n, &e)) callback_use(p).call(&e);
+    }
+  p.draining.store(nobody, std::memory_order_release);
+}
+
+} // namespace
+
 int port_set_callback(port &p, port_callback c) noexcept {
   if (p.changing.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
   port_callback *old = current(p);
@@ -292,15 +361,12 @@ int port_set_callback(port &p, port_callback c) noexcept {
   *to = c; // nobody reads it: its last use was waited for
   p.callback.store(c.wake || c.notify ? to : nullptr, std::memory_order_seq_cst); // pairs with current()
   p.form.store(form_of(c), std::memory_order_release);                            // pairs with direct()
-  port_quiesce(p);
+  port_quiesce(p); // from here on every post sees the new one
+  if (c.notify)
+    deliver_queued(p);
+  else if (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed))
+    callback_use(p).call(nullptr);
   p.changing.store(false, std::memory_order_release);
-  if (c.wake && (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed))) call(p, nullptr);
-  if (!c.notify) return 0;
-  for (ef_list_node *n = ef_list_take_all(&p.ready), *next; n; n = next) {
-    next = n->next;
-    ef_event e;
-    if (take_event(p, n, &e)) call(p, &e);
-  }
   return 0;
 }
 
@@ -308,6 +374,7 @@ void port_abandon(port &p) noexcept {
   p.abandoned.store(true, std::memory_order_seq_cst); // pairs with post()
   p.callback.store(nullptr, std::memory_order_seq_cst);
   port_quiesce(p);
+  hold_queue(p); // for ever: nobody sweeps it any more
   drop(p, p.pending.exchange(nullptr, std::memory_order_relaxed));
   drop(p, ef_list_take_all(&p.ready));
 }

@@ -54,11 +54,12 @@ void port_release(port &p) noexcept;
 
 // Tells of bits: those armed become ready, once; EF_ERROR and EF_SYNC always. seq_cst throughout: what the bits stand
 // for was stored before, and whoever arms looks for it afterwards. Any thread with a reference, or a pin, on the file.
-void post(file &f, unsigned bits) noexcept;
+// sync: EF_SYNC answers the requests for it up to this number, unless they were disarmed; 0: none.
+void post(file &f, unsigned bits, std::uint64_t sync = 0) noexcept;
 // The word before, for unarm().
-std::uint32_t arm(file &f, unsigned bits) noexcept;
+std::uint64_t arm(file &f, unsigned bits) noexcept;
 // Takes an arming back, as far as it was not there before it. Only for bits that one thread at a time arms (EF_READ).
-void unarm(file &f, unsigned bits, std::uint32_t before) noexcept;
+void unarm(file &f, unsigned bits, std::uint64_t before) noexcept;
 void disarm(file &f, unsigned bits) noexcept; // and takes back what was not handed out
 inline bool armed(const file &f, unsigned bits) noexcept {
   return ready_word::armed_of(f.readiness.load(std::memory_order_seq_cst)) & bits; // pairs with arm()

@@ -192,9 +192,10 @@ bool own_writes_settled(file &f) noexcept {
   return false;
 }
 
-bool fetch_running(file &f) noexcept {
-  return f.fetch.load(std::memory_order_seq_cst) == fetch_state::running; // pairs with fetch_done
-}
+fetch_state fetch_of(const file &f) noexcept {
+  return f.fetch.load(std::memory_order_seq_cst);
+} // pairs with fetch_done
+bool fetch_running(file &f) noexcept { return fetch_of(f) == fetch_state::running; }
 
 // EAGAIN, armed: unless what was missing has come in between.
 bool must_wait(file &f, bool (*still)(file &)) noexcept {
@@ -271,7 +272,9 @@ ssize_t obtain(file &f, const iovec *iov, int count, bool *given) noexcept {
     absorb(f);
     if (f.in.size() > 0) return f.in.size();
     if ((r = pending(f)) != 1) return r;
-    if (!fetch_running(f)) break;
+    fetch_state s = fetch_of(f);
+    if (s == fetch_state::idle) break;
+    if (s == fetch_state::done) continue; // it ended after absorb() had looked: its bytes come first
     f.fetch_waited = true;
     if (must_wait(f, fetch_running)) {
       bump(f.read_misses, 1);
@@ -336,6 +339,11 @@ int consume_file(file &f, std::size_t n) noexcept {
   absorb(f);
   fetch_ahead(f);
   return 0;
+}
+
+void end_reading(file &f) noexcept {
+  give_fetched(f, 0); // what a fetch brought and nobody absorbed
+  f.in.clear();
 }
 
 void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept {

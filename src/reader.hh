@@ -22,6 +22,7 @@ bool maybe_readable(file &f) noexcept;
 void fetch_for(file &f) noexcept;
 
 void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept; // a new life
+void end_reading(file &f) noexcept; // the last reference is gone: every chunk goes back
 
 } // namespace ef
 #endif

@@ -21,6 +21,11 @@ std::int64_t write_position(const file &f) noexcept {
          static_cast<std::int64_t>(f.out.accepted() - f.write_base_since.load(std::memory_order_relaxed));
 }
 
+// Where the bytes end that were accepted since the last ef_seek; 0: there are none.
+std::int64_t end_of_run(const file &f) noexcept {
+  return f.out.accepted() > f.write_base_since.load(std::memory_order_relaxed) ? write_position(f) : 0;
+}
+
 // What `whence` counts from, or a negated errno (EAGAIN armed).
 off_t seek_origin(file &f, int whence) noexcept {
   if (whence == SEEK_SET) return 0;
@@ -30,23 +35,40 @@ off_t seek_origin(file &f, int whence) noexcept {
     ssize_t r = check_ready(f);
     if (r <= 0) return r;
   }
+  const bool all_written = f.out.empty(); // before the size: what is written in between counts in both
   struct stat st;
   int r = sys->stat_now(f.osfd, &st);
   if (r < 0) return r;
-  if (!f.can_write || f.append || f.out.empty()) return st.st_size;
+  if (!f.can_write || f.append || all_written) return st.st_size;
   // Bytes on their way count, those of earlier places too.
-  return std::max({st.st_size, write_position(f), f.write_end.load(std::memory_order_relaxed)});
+  return std::max({st.st_size, end_of_run(f), f.write_end.load(std::memory_order_relaxed)});
+}
+
+// The budget is full of bytes for other places. The event comes when there is room, or, where reading comes first,
+// when all is written.
+int refuse(file &f) noexcept {
+  const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
+  arm(f, bit);
+  if (f.out.has_much_room())
+    post(f, bit);
+  else
+    flush_now(f);
+  return -EAGAIN;
 }
 
 int seek_writes(file &f, std::int64_t to) noexcept {
   if (!f.can_write || f.append || to == write_position(f)) return 0;
   if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
-  const std::int64_t end = write_position(f);
-  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r;
-  if (end > f.write_end.load(std::memory_order_relaxed)) f.write_end.store(end, std::memory_order_relaxed);
+  const bool all_written = f.out.empty();
+  const std::int64_t end = end_of_run(f);
+  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r == -EAGAIN ? refuse(f) : r;
+  // What is in the file counts there, also when it is cut short later.
+  const std::int64_t farthest = all_written ? 0 : std::max(end, f.write_end.load(std::memory_order_relaxed));
+  f.write_end.store(farthest, std::memory_order_relaxed);
   f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
   f.write_base.store(to, std::memory_order_relaxed);
   note_write(f);
+  if (f.out.backlog()) schedule_flush(f);
   return 0;
 }
 

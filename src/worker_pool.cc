@@ -43,40 +43,56 @@ int worker_pool::start_one(int limit) noexcept {
   return error;
 }
 
+// seq_cst, as the changes of both: who submits counts its job, then looks at the threads; who stops being idle says so,
+// then looks for jobs. One of them sees the other.
+bool worker_pool::short_of_threads() const noexcept {
+  return waiting_.load(std::memory_order_seq_cst) > idle_.load(std::memory_order_seq_cst);
+}
+
 void worker_pool::submit(job *j) noexcept {
+  waiting_.fetch_add(1, std::memory_order_seq_cst); // before it can be taken; pairs with short_of_threads
   if (!queue_.push(reinterpret_cast<std::uintptr_t>(j))) ef_list_push(&overflow_, &j->node);
   wakeup_.notify_one();
-  if (idle_.load(std::memory_order_relaxed) > 0) return; // a hint: a wrong one is mended by relieve()
-  if (threads_.load(std::memory_order_relaxed) < base_ && start_one(base_) == 0) return;
-  if (!pressed_.load(std::memory_order_relaxed) && !pressed_.exchange(true, std::memory_order_relaxed))
+  press_if_short();
+}
+
+// By whoever adds a job, and by a thread that stops being idle: otherwise nothing has become worse.
+void worker_pool::press_if_short() noexcept {
+  if (short_of_threads() && !pressed_.exchange(true, std::memory_order_seq_cst)) // pairs with relieve
     on_pressed_(on_pressed_arg_);
 }
 
 std::int64_t worker_pool::relieve(std::int64_t now) noexcept {
-  if (look_at_ < 0) {
-    if (!pressed_.load(std::memory_order_relaxed)) return -1;
-    begun_seen_ = begun_.load(std::memory_order_relaxed);
-    return look_at_ = now + limits::stuck_after_ns;
-  }
-  if (now < look_at_) return look_at_;
+  if (look_at_ < 0 && !pressed_.load(std::memory_order_relaxed)) return -1; // whoever sets it pokes
+  if (look_at_ >= 0 && now < look_at_) return look_at_;
+  const bool first = look_at_ < 0;
   look_at_ = -1;
-  pressed_.store(false, std::memory_order_relaxed); // the next submit that finds all busy sets it again
-  if (idle_.load(std::memory_order_relaxed) > 0) return -1;
-  if (begun_.load(std::memory_order_relaxed) != begun_seen_) return -1;
+  if (!short_of_threads() || threads() >= most_) {       // the most: they take what waits as they come free
+    pressed_.exchange(false, std::memory_order_seq_cst); // before the second look; pairs with submit
+    if (!short_of_threads() || threads() >= most_) return -1;
+    pressed_.store(true, std::memory_order_relaxed);
+  }
+  std::uint64_t begun = begun_.load(std::memory_order_relaxed);
   // Nothing begun in all that time: the threads are stuck in the kernel. Failing to start one leaves things as they
-  // are.
-  if (start_one(most_) != 0) return -1;
-  pressed_.store(true, std::memory_order_relaxed); // one may not be enough
-  begun_seen_ = begun_.load(std::memory_order_relaxed);
+  // are, to be tried again.
+  if (threads() < base_)
+    (void)start_one(base_);
+  else if (!first && begun == begun_seen_)
+    (void)start_one(most_);
+  begun_seen_ = begun;
   return look_at_ = now + limits::stuck_after_ns;
 }
 
 job *worker_pool::take() noexcept {
   std::uint64_t v;
-  if (queue_.pop(&v)) return reinterpret_cast<job *>(static_cast<std::uintptr_t>(v));
+  if (queue_.pop(&v)) {
+    waiting_.fetch_sub(1, std::memory_order_relaxed); // too high for a moment is as good
+    return reinterpret_cast<job *>(static_cast<std::uintptr_t>(v));
+  }
   if (ef_list_empty(&overflow_)) return nullptr;
   ef_list_node *all = ef_list_take_all(&overflow_);
   if (!all) return nullptr;
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
   job *first = job_of(all);
   for (ef_list_node *n = all->next, *next; n; n = next) { // back where every worker can take them
     next = n->next;
@@ -88,24 +104,30 @@ job *worker_pool::take() noexcept {
 
 void worker_pool::enter(void *self) { static_cast<worker_pool *>(self)->work(); }
 
+// A job, or null: woken for one that another thread took, or not woken for long. Not idle any more before the look:
+// see short_of_threads.
+job *worker_pool::sleep(bool *woken) noexcept {
+  idle_.fetch_add(1, std::memory_order_seq_cst);
+  std::uint32_t key = wakeup_.prepare_wait();
+  job *j = take();
+  *woken = true;
+  if (j)
+    wakeup_.cancel_wait();
+  else
+    *woken = wakeup_.wait(key, threads() > 1 ? limits::worker_idle_ns : -1);
+  idle_.fetch_sub(1, std::memory_order_seq_cst);
+  if (!j) j = take();
+  if (j) press_if_short();
+  return j;
+}
+
 void worker_pool::work() noexcept {
   for (;;) {
     job *j = take();
-    if (!j) {
-      idle_.fetch_add(1, std::memory_order_relaxed);
-      std::uint32_t key = wakeup_.prepare_wait();
-      j = take();
-      bool woken = true;
-      if (j)
-        wakeup_.cancel_wait();
-      else
-        woken = wakeup_.wait(key, threads() > 1 ? limits::worker_idle_ns : -1);
-      idle_.fetch_sub(1, std::memory_order_relaxed);
-      if (!j && (j = take()) == nullptr) {
-        if (!woken && leave()) return;
-        continue;
-      }
-    }
+    bool woken = true;
+    if (!j) j = sleep(&woken);
+    if (!j && !woken && leave()) return;
+    if (!j) continue;
     begun_.fetch_add(1, std::memory_order_relaxed);
     j->run(j);
   }

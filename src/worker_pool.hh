@@ -24,17 +24,18 @@ struct job {
 class worker_pool {
  public:
   // name: at most 15 bytes, static. base: threads started on demand at once; most: with those that replace stuck ones.
-  // pressed(arg): called from submit() when every thread is busy; it should see to it that relieve() is called soon.
+  // pressed(arg): called from submit() when more jobs wait than threads; it should see to it that relieve() is called
+  // soon. Threads are started there and in ensure_started(): it may take the caller of submit() too long.
   [[nodiscard]] int init(const char *name, int base, int most, void (*pressed)(void *), void *arg) noexcept;
 
   // Makes sure that a first thread runs: 0 or a negated errno. Any thread.
   [[nodiscard]] int ensure_started() noexcept;
 
-  // Any thread; never refuses: jobs are embedded in files, so their number is bounded. Lock-free, except that it starts
-  // a thread when all are busy and fewer than `base` run.
+  // Any thread; never refuses: jobs are embedded in files, so their number is bounded. Lock-free.
   void submit(job *j) noexcept;
 
-  // Timekeeper only: if jobs wait and none was begun since the last look, one more thread. Next look, or -1.
+  // Timekeeper only: while more jobs wait than threads, threads up to `base` at once, one more up to `most` each time
+  // that no job was begun since the last look. Next look, or -1.
   std::int64_t relieve(std::int64_t now) noexcept;
 
   int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }
@@ -43,13 +44,19 @@ class worker_pool {
   static void enter(void *self);
   void work() noexcept;
   job *take() noexcept;
+  job *sleep(bool *woken) noexcept;
   int start_one(int limit) noexcept;
   bool leave() noexcept;
+  bool short_of_threads() const noexcept;
+  void press_if_short() noexcept;
 
   mpmc_queue<> queue_;
   ef_list overflow_{}; // when the queue is full; order between the two is not kept
   event_count<> wakeup_;
-  std::atomic<int> threads_{0}, idle_{0};
+  std::atomic<int> threads_{0};
+  // Jobs submitted and not yet taken; threads that sleep or are about to. A job must not wait for a thread that has
+  // been woken for another one, so one is compared with the other.
+  std::atomic<int> waiting_{0}, idle_{0};
   std::atomic<std::uint64_t> begun_{0};
   std::atomic<bool> pressed_{false};
   std::uint64_t begun_seen_ = 0; // timekeeper's, as below

@@ -64,8 +64,8 @@ int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept 
     return 0;
   }
   chunks_.fetch_sub(1, std::memory_order_seq_cst);
-  // Nothing of this file's is on the way back: waiting for it would be for ever.
-  return small_will_do ? -ENOMEM : -ENOBUFS;
+  // Where nothing can be given back, waiting for it would be for ever.
+  return small_will_do || !pool().at_bound() ? -ENOMEM : -ENOBUFS;
 }
 
 // A lone writer that fills large chunks owns them: no locked instruction a record. Small chunks are given back after
@@ -147,9 +147,12 @@ void write_stream::give_chain(chunk *first, chunk *last) noexcept {
 }
 
 int write_stream::move_to(std::int64_t offset) noexcept {
-  chunk *c = pool().take_small();
-  if (!c) return -ENOMEM;
-  chunks_.fetch_add(1, std::memory_order_seq_cst); // above the budget if need be: it carries no bytes
+  const bool room = chunks_.fetch_add(1, std::memory_order_seq_cst) < chunks_max_; // pairs with give()
+  chunk *c = room ? pool().take_small() : nullptr;
+  if (!c) {
+    chunks_.fetch_sub(1, std::memory_order_seq_cst);
+    return room ? -ENOMEM : -EAGAIN;
+  }
   chunk_begin(*c, 0, offset);
   stream::outcome o;
   while ((o = stream_.append(*this, tail(), c, c)) == stream::outcome::retry) {}

@@ -59,7 +59,7 @@ class write_stream {
   // full, -ENOBUFS the process's pool is, -ENOMEM, -EPIPE closed.
   ssize_t put(byte_source from, std::size_t n) noexcept;
 
-  // What is accepted from now on belongs at this file offset. 0, -ENOMEM, -EPIPE.
+  // What is accepted from now on belongs at this file offset. 0, -EAGAIN the budget is full, -ENOMEM, -EPIPE.
   int move_to(std::int64_t offset) noexcept;
 
   std::uint64_t accepted() const noexcept { return stream_.accepted(const_cast<write_stream &>(*this)); }

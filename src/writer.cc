@@ -45,7 +45,7 @@ ssize_t refuse(file &f, ssize_t why) noexcept {
   // Pairs with tell_room, chunk_returned: they make room, then look who is armed.
   if (why == -ENOBUFS ? here()->chunks.may_take_large() : f.out.has_much_room())
     post(f, EF_WRITE);
-  else
+  else if (f.out.chunks() > 0) // or there is nothing of its own to wait for
     hurry(f);
   return -EAGAIN;
 }
@@ -87,7 +87,7 @@ ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept
       r = refuse(f, r);
   }
   // A chunk taken in vain was given back without a word to those refused because of it.
-  if (armed(f, EF_WRITE)) tell_room(f);
+  if (r > 0 && armed(f, EF_WRITE)) tell_room(f);
   return r;
 }
 

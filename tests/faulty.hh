@@ -29,9 +29,11 @@ struct plan {
   std::atomic<unsigned> errno_chance{1024};
   std::atomic<long> writes_before_errno{-1}; // -1: at once
   std::atomic<unsigned> zero_write{0};
+  std::atomic<int> hung{-1}; // writes to this descriptor hang as long as it says so; every_file: to any
   std::atomic<std::uint64_t> misses{0}, shorts{0}, delays{0}, errors{0}; // what really happened
 };
 inline plan now;
+constexpr int every_file = -2;
 
 inline std::uint64_t seed() {
   static const std::uint64_t value = [] {
@@ -116,6 +118,7 @@ inline int write_error() {
 }
 inline ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
   maybe_delay();
+  while (now.hung == fd || now.hung == every_file) ::usleep(500);
   if (int e = write_error()) return e;
   if (happens(now.zero_write)) return 0;
   iovec part[64];
@@ -159,6 +162,7 @@ inline void heal() {
   now.read_errno = now.write_errno = now.sync_errno = now.open_errno = now.close_errno = 0;
   now.errno_chance = 1024;
   now.writes_before_errno = -1;
+  now.hung = -1;
 }
 
 } // namespace faulty

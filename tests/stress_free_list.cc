@@ -6,6 +6,7 @@
 #include "stress_ck.hh"
 #define ef_free_list_push shaken_push
 #define ef_free_list_pop shaken_pop
+#define ef_free_list_empty shaken_empty
 extern "C" {
 void shaken_push(ef_free_list *, ef_free_node *);
 ef_free_node *shaken_pop(ef_free_list *);

@@ -4,6 +4,7 @@
 
 #define ef_free_list_push checked_free_list_push
 #define ef_free_list_pop checked_free_list_pop
+#define ef_free_list_empty checked_free_list_empty
 #include "ck_checked/ck_pr.h"
 extern "C" {
 void checked_free_list_push(ef_free_list *, ef_free_node *);

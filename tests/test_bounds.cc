@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The memory of the process at its bound and behind it: nothing leaks, nobody spins, everybody gets on again.
+#include "faulty.hh"
+
+#include "limits.hh"
+
+#include "core.hh"
+
+namespace {
+
+std::string dir;
+ef_port *port;
+
+int start_test(void **) {
+  faulty::heal();
+  port = ef_port_new(nullptr);
+  return port ? 0 : -1;
+}
+int end_test(void **) {
+  faulty::heal();
+  assert_int_equal(ef_drain(port, core::patience_ms), 0);
+  return ef_port_free(port);
+}
+
+std::uint64_t pool_bytes() {
+  ef_port_counters c{};
+  c.size = sizeof c;
+  assert_int_equal(ef_port_stats(nullptr, &c), 0);
+  return c.pool_bytes;
+}
+
+void closing_gives_back_what_was_fetched_and_not_read(void **) {
+  core::put(dir + "/f", core::pattern(500000));
+  faulty::now.nowait_none = 1;
+  std::uint64_t before = 0;
+  for (int i = 0; i < 300; ++i) {
+    int fd = core::open(dir + "/f", O_RDONLY, {}, port);
+    core::wait(fd, EF_OPEN);
+    char b[10];
+    FAILS_WITH(ef_read(fd, b, sizeof b), EAGAIN);
+    if (i % 2) core::wait(fd, EF_READ); // closed while the fetch runs, and when it is over
+    core::close(fd, port);
+    if (i == 20) before = pool_bytes();
+  }
+  assert_true(pool_bytes() <= before + (1 << 20));
+}
+
+// Small pieces for many places meet the budget as any other bytes do.
+void seeking_between_small_writes_is_bounded(void **) {
+  ef_file_options o{};
+  o.write_buffer_max = 128 * 1024;
+  int fd = core::open(dir + "/p", O_WRONLY | O_CREAT | O_TRUNC, o, port);
+  core::wait(fd, EF_OPEN);
+  std::string model(100000, 0);
+  long refused = 0;
+  for (unsigned i = 0; i < 20000; ++i) {
+    off_t at = i * 7919 % 100000;
+    while (ef_seek(fd, at, SEEK_SET) < 0) {
+      assert_int_equal(errno, EAGAIN);
+      ++refused;
+      core::wait(fd, EF_WRITE);
+    }
+    char c = static_cast<char>('a' + i % 26);
+    core::write(fd, std::string(1, c));
+    model[static_cast<std::size_t>(at)] = c;
+    if (i % 1000 == 0) assert_true(pool_bytes() < (16u << 20));
+  }
+  assert_true(refused > 0);
+  core::close(fd, port);
+  std::string is = core::contents(dir + "/p");
+  is.resize(model.size());
+  assert_true(is == model);
+}
+
+// A file that holds whatever the pool has.
+int hog() {
+  ef_file_options o{};
+  o.write_buffer_max = ef::limits::write_buffer_most;
+  o.flush_interval_ms = 3600000;
+  return core::open("/dev/shm/efio-hog", O_WRONLY | O_CREAT | O_TRUNC, o);
+}
+long fill(int fd) {
+  static const std::string block(ef::limits::chunk_bytes, 'x');
+  long n = 0;
+  while (ef_write(fd, block.data(), block.size()) > 0) ++n;
+  assert_true(errno == EAGAIN);
+  return n;
+}
+
+void a_writer_refused_for_want_of_chunks_is_told_when_one_is_back(void **) {
+  faulty::now.hung = faulty::every_file;
+  int all[] = {hog(), hog()};
+  long n = fill(all[0]);
+  for (int i = 0; n < ef::limits::large_chunks_max && i < 1000; ++i) { // the last ones come from the background
+    ::usleep(5000);
+    n += fill(all[1]);
+  }
+  assert_int_equal(n, ef::limits::large_chunks_max);
+  int fd = core::open(dir + "/small", O_WRONLY | O_CREAT, {}, port);
+  core::wait(fd, EF_OPEN);
+  std::string block(50000, 'y');
+  FAILS_WITH(ef_write(fd, block.data(), block.size()), EAGAIN);
+  assert_true(core::nothing_more(port)); // and not told of room that is not there
+  assert_int_equal(ef_ready(fd) & EF_WRITE, 0);
+  assert_int_equal(ef_write(fd, "a line\n", 7), 7); // a small one is to be had always
+  faulty::now.hung = -1;
+  for (int f : all) assert_int_equal(ef_flush(f), 0);
+  assert_int_equal(core::next(port).events, EF_WRITE);
+  core::wait(fd, EF_WRITE);
+  assert_int_equal(ef_write(fd, block.data(), block.size()), block.size());
+  core::close(fd, port);
+  for (int f : all) core::close(f);
+  assert_true(core::contents(dir + "/small") == "a line\n" + block);
+}
+
+// Comes after the test above: the pool has been at its bound.
+void chunks_without_memory_behind_them_count_as_room(void **) {
+  for (int i = 0; i < 100 && pool_bytes() > (4u << 20); ++i) ::usleep(100000);
+  assert_true(pool_bytes() <= (4u << 20)); // given back
+  faulty::now.hung = faulty::every_file;
+  ef_file_options o{};
+  o.flush_interval_ms = 3600000;
+  int holder = core::open(dir + "/holder", O_WRONLY | O_CREAT, o, port);
+  const std::string block(ef::limits::chunk_bytes, 'x');
+  for (unsigned i = 0; i < ef::limits::large_chunks_kept; ++i)
+    assert_int_equal(ef_write(holder, block.data(), block.size()), block.size());
+  int fd = core::open(dir + "/other", O_WRONLY | O_CREAT, {}, port);
+  core::wait(fd, EF_OPEN);
+  assert_int_equal(ef_ready(fd), EF_WRITE);
+  assert_int_equal(ef_wait(fd, EF_WRITE, 0), EF_WRITE);
+  assert_int_equal(ef_write(fd, block.data(), block.size()), block.size());
+  faulty::now.hung = -1;
+  core::close(fd, port);
+  core::close(holder, port);
+}
+
+// One file's disk hangs: the bytes of the next one, asked for in the same moment, do not wait for it.
+void a_hung_file_holds_no_other(void **) {
+  for (int i = 0; i < 10; ++i) {
+    std::string hung = dir + "/hung", fine = dir + "/fine";
+    int os = ::open(hung.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(os >= 0);
+    faulty::now.hung = os;
+    int a = ef_fdopen(port, os, nullptr), b = core::open(fine, O_WRONLY | O_CREAT | O_TRUNC, {}, port);
+    core::wait(a, EF_OPEN);
+    core::wait(b, EF_OPEN);
+    ::usleep(i * 700);
+    core::write(a, "x");
+    core::write(b, "y");
+    assert_int_equal(ef_flush(a), 0);
+    assert_int_equal(ef_flush(b), 0);
+    for (int ms = 0; core::stats(b).written == 0 && ms < 1000; ++ms) ::usleep(1000);
+    assert_int_equal(core::stats(b).written, 1);
+    assert_int_equal(core::stats(a).written, 0);
+    faulty::now.hung = -1;
+    assert_int_equal(ef_close(b), 0);
+    core::close(a, port);
+  }
+}
+
+} // namespace
+
+int main() {
+  faulty::install();
+  dir = core::directory();
+  const CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(closing_gives_back_what_was_fetched_and_not_read, start_test, end_test),
+      cmocka_unit_test_setup_teardown(seeking_between_small_writes_is_bounded, start_test, end_test),
+      cmocka_unit_test_setup_teardown(a_writer_refused_for_want_of_chunks_is_told_when_one_is_back, start_test,
+                                      end_test),
+      cmocka_unit_test_setup_teardown(chunks_without_memory_behind_them_count_as_room, start_test, end_test),
+      cmocka_unit_test_setup_teardown(a_hung_file_holds_no_other, start_test, end_test),
+  };
+  int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
+  ::unlink("/dev/shm/efio-hog");
+  if (!failed) core::remove(dir);
+  return failed;
+}
