@@ -11,7 +11,7 @@
 namespace ef {
 
 template<template<class> class Atom = std::atomic> struct chunk_reservation {
-  stream_chunk<Atom> *in;
+  Atom<std::uint64_t> *slots;
   unsigned char *data;
   std::uint64_t generation;
   std::uint32_t record, end;
@@ -43,13 +43,13 @@ template<class Pool, template<class> class Atom = std::atomic> struct chunk_writ
       // was lowered.
     } while (!c->state.compare_exchange_weak(s, s + (1u << bytes_bits) + n, std::memory_order_seq_cst,
                                              std::memory_order_acquire));
-    *out = {c, c->data + bytes_of(s), generation_of(s), records_of(s), bytes_of(s) + n};
+    *out = {c->slots, c->data + bytes_of(s), generation_of(s), records_of(s), bytes_of(s) + n};
     return true;
   }
 
   // The bytes are in place. The stream must not be touched afterwards on the strength of this reservation.
   static void commit(const reservation &r) noexcept { // release: pairs with the acquire in committed()
-    r.in->slots[r.record].store(chunk_word::slot(r.generation, r.end), std::memory_order_release);
+    r.slots[r.record].store(chunk_word::slot(r.generation, r.end), std::memory_order_release);
   }
 
   // Ends the ownership of c, if it is still of this generation. The owner itself needs no barrier: none of its stores

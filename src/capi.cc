@@ -33,6 +33,7 @@ int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
 
 // Apart, so that the fast path has no frame to set up.
 [[gnu::noinline]] ssize_t write_otherwise(int fd, const void *buf, size_t len) {
+  if (write_shared(fd, buf, len)) return static_cast<ssize_t>(len);
   iovec one{const_cast<void *>(buf), len};
   file_reference f(fd);
   if (f.error()) return answer<ssize_t>(f.error());
@@ -169,7 +170,7 @@ off_t ef_seek(int fd, off_t offset, int whence) {
 }
 
 ssize_t ef_write(int fd, const void *buf, size_t len) {
-  return write_fast(fd, buf, len) ? static_cast<ssize_t>(len) : write_otherwise(fd, buf, len);
+  return write_owned(fd, buf, len) ? static_cast<ssize_t>(len) : write_otherwise(fd, buf, len);
 }
 
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {

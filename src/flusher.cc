@@ -216,7 +216,7 @@ bool settle(file &f) noexcept {
 
 turn run_turn(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
-  const std::uint32_t had = f.out.chunks();
+  const std::uint64_t given = f.out.given();
   turn t = turn::over;
   if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed))
     discard(f);
@@ -226,8 +226,7 @@ turn run_turn(file &f) noexcept {
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
-  // Chunks without bytes, of ef_seek, are back now as well. Not fewer: then there are new ones, whose turn tells.
-  if (f.out.chunks() < had) tell_room(f);
+  if (f.out.given() != given) tell_room(f); // chunks without bytes, of ef_seek, too
   if (clean && closing && served) return turn::ended;
   if (clean) return turn::over;
   if (!f.out.blocked()) {
@@ -276,13 +275,14 @@ void run_lane(job *j) {
 
 } // namespace
 
-void schedule_flush(file &f) noexcept {
+void schedule_flush(file &f, bool at_leisure) noexcept {
   lane_state s = f.lane.load(std::memory_order_seq_cst); // pairs with run_lane
   for (;;) {
+    if (s == lane_state::queued && !at_leisure) here()->flushers.hasten(); // it may have been submitted at leisure
     if (s != lane_state::idle && s != lane_state::running) return;
     lane_state to = s == lane_state::idle ? lane_state::queued : lane_state::rerun;
     if (!f.lane.compare_exchange_weak(s, to, std::memory_order_seq_cst)) continue;
-    if (to == lane_state::queued) here()->flushers.submit(&f.flush_job);
+    if (to == lane_state::queued) here()->flushers.submit(&f.flush_job, at_leisure);
     return;
   }
 }

@@ -18,7 +18,8 @@ inline void note_write(file &f) noexcept {
 }
 
 // Runs the lane soon: it writes whole units, the rest waits for its age. Any thread with a reference or a pin.
-void schedule_flush(file &f) noexcept;
+// at_leisure: see worker_pool::submit.
+void schedule_flush(file &f, bool at_leisure = false) noexcept;
 // The same for everything accepted so far, however little. The file must not be vacant.
 void flush_now(file &f) noexcept;
 

@@ -37,7 +37,7 @@ void in_fork_child() {
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
   files.mark_inherited();
   threads_forget();
-  last_write = {};
+  last_write = nothing_written;
 }
 
 void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
@@ -63,8 +63,10 @@ process *make(int *error) noexcept {
   *error = -ENOMEM;
   if (!h) return nullptr;
   *error = h->chunks.init(chunk_returned, chunks_low, h);
-  if (!*error) *error = h->readers.init("efio-read", limits::readers_base, limits::readers_most, pool_pressed, h);
-  if (!*error) *error = h->flushers.init("efio-flush", limits::flushers_base, limits::flushers_most, pool_pressed, h);
+  if (!*error) *error = h->readers.init("efio-read", limits::readers_base, limits::readers_most, 0, pool_pressed, h);
+  if (!*error)
+    *error = h->flushers.init("efio-flush", limits::flushers_base, limits::flushers_most, limits::flusher_naps,
+                              pool_pressed, h);
   if (*error) {
     delete h;
     return nullptr;

@@ -19,10 +19,11 @@ job *job_of(ef_list_node *n) noexcept {
 
 } // namespace
 
-int worker_pool::init(const char *name, int base, int most, void (*pressed)(void *), void *arg) noexcept {
+int worker_pool::init(const char *name, int base, int most, int naps, void (*pressed)(void *), void *arg) noexcept {
   name_ = name;
   base_ = base;
   most_ = most;
+  naps_ = naps;
   on_pressed_ = pressed;
   on_pressed_arg_ = arg;
   return queue_.init(limits::queue_order) ? 0 : -ENOMEM;
@@ -49,11 +50,16 @@ bool worker_pool::short_of_threads() const noexcept {
   return waiting_.load(std::memory_order_seq_cst) > idle_.load(std::memory_order_seq_cst);
 }
 
-void worker_pool::submit(job *j) noexcept {
+void worker_pool::submit(job *j, bool at_leisure) noexcept {
   waiting_.fetch_add(1, std::memory_order_seq_cst); // before it can be taken; pairs with short_of_threads
   if (!queue_.push(reinterpret_cast<std::uintptr_t>(j))) ef_list_push(&overflow_, &j->node);
-  wakeup_.notify_one();
+  // A read-modify-write: in one order with the end of a nap, after which the thread looks.
+  if (!at_leisure || napping_.fetch_add(0, std::memory_order_seq_cst) == 0) wakeup_.notify_one();
   press_if_short();
+}
+
+void worker_pool::hasten() noexcept {
+  if (napping_.load(std::memory_order_relaxed) > 0) wakeup_.notify_one(); // none naps: then the job has its thread
 }
 
 // By whoever adds a job, and by a thread that stops being idle: otherwise nothing has become worse.
@@ -106,15 +112,21 @@ void worker_pool::enter(void *self) { static_cast<worker_pool *>(self)->work(); 
 
 // A job, or null: woken for one that another thread took, or not woken for long. Not idle any more before the look:
 // see short_of_threads.
-job *worker_pool::sleep(bool *woken) noexcept {
+job *worker_pool::sleep(int *naps, bool *woken) noexcept {
+  const bool nap = *naps > 0;
+  *naps -= nap;
   idle_.fetch_add(1, std::memory_order_seq_cst);
+  if (nap) napping_.fetch_add(1, std::memory_order_seq_cst);
   std::uint32_t key = wakeup_.prepare_wait();
   job *j = take();
   *woken = true;
   if (j)
     wakeup_.cancel_wait();
+  else if (nap)
+    wakeup_.wait(key, limits::nap_ns);
   else
     *woken = wakeup_.wait(key, threads() > 1 ? limits::worker_idle_ns : -1);
+  if (nap) napping_.fetch_sub(1, std::memory_order_seq_cst); // pairs with submit: what was left to us is seen now
   idle_.fetch_sub(1, std::memory_order_seq_cst);
   if (!j) j = take();
   if (j) press_if_short();
@@ -122,14 +134,16 @@ job *worker_pool::sleep(bool *woken) noexcept {
 }
 
 void worker_pool::work() noexcept {
+  int naps = 0;
   for (;;) {
     job *j = take();
     bool woken = true;
-    if (!j) j = sleep(&woken);
+    if (!j) j = sleep(&naps, &woken);
     if (!j && !woken && leave()) return;
     if (!j) continue;
     begun_.fetch_add(1, std::memory_order_relaxed);
     j->run(j);
+    naps = naps_;
   }
 }
 

@@ -26,13 +26,17 @@ class worker_pool {
   // name: at most 15 bytes, static. base: threads started on demand at once; most: with those that replace stuck ones.
   // pressed(arg): called from submit() when more jobs wait than threads; it should see to it that relieve() is called
   // soon. Threads are started there and in ensure_started(): it may take the caller of submit() too long.
-  [[nodiscard]] int init(const char *name, int base, int most, void (*pressed)(void *), void *arg) noexcept;
+  // naps: how often a thread that ran out of work looks again by itself before it sleeps in earnest.
+  [[nodiscard]] int init(const char *name, int base, int most, int naps, void (*pressed)(void *), void *arg) noexcept;
 
   // Makes sure that a first thread runs: 0 or a negated errno. Any thread.
   [[nodiscard]] int ensure_started() noexcept;
 
-  // Any thread; never refuses: jobs are embedded in files, so their number is bounded. Lock-free.
-  void submit(job *j) noexcept;
+  // Any thread; never refuses: jobs are embedded in files, so their number is bounded. Lock-free. at_leisure: a thread
+  // that naps may take it when it wakes by itself; the caller saves the system call that wakes it.
+  void submit(job *j, bool at_leisure = false) noexcept;
+  // A job submitted at leisure is wanted now.
+  void hasten() noexcept;
 
   // Timekeeper only: while more jobs wait than threads, threads up to `base` at once, one more up to `most` each time
   // that no job was begun since the last look. Next look, or -1.
@@ -44,7 +48,7 @@ class worker_pool {
   static void enter(void *self);
   void work() noexcept;
   job *take() noexcept;
-  job *sleep(bool *woken) noexcept;
+  job *sleep(int *naps, bool *woken) noexcept;
   int start_one(int limit) noexcept;
   bool leave() noexcept;
   bool short_of_threads() const noexcept;
@@ -57,12 +61,13 @@ class worker_pool {
   // Jobs submitted and not yet taken; threads that sleep or are about to. A job must not wait for a thread that has
   // been woken for another one, so one is compared with the other.
   std::atomic<int> waiting_{0}, idle_{0};
+  std::atomic<int> napping_{0}; // threads of idle_ that will look by themselves soon
   std::atomic<std::uint64_t> begun_{0};
   std::atomic<bool> pressed_{false};
   std::uint64_t begun_seen_ = 0; // timekeeper's, as below
   std::int64_t look_at_ = -1;
   const char *name_ = nullptr;
-  int base_ = 0, most_ = 0;
+  int base_ = 0, most_ = 0, naps_ = 0;
   void (*on_pressed_)(void *) = nullptr;
   void *on_pressed_arg_ = nullptr;
 };

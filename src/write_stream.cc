@@ -40,7 +40,7 @@ void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max) noexcept {
   stream_.reset();
 }
 
-void write_stream::give(chunk *c) noexcept {
+void write_stream::give_back(chunk *c) noexcept {
   // seq_cst: before the consumer's look at who was refused; pairs with chunks() of a writer that armed itself before.
   chunks_.fetch_sub(1, std::memory_order_seq_cst);
   pool().give(c);
@@ -105,7 +105,7 @@ ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
     stream::outcome o = stream_.append(*this, t, spare, spare);
     if (o == stream::outcome::done) return result;
   }
-  if (spare) give(spare);
+  if (spare) give_back(spare);
   return result;
 }
 
@@ -141,7 +141,7 @@ ssize_t write_stream::put_many(byte_source from, std::size_t n) noexcept {
 void write_stream::give_chain(chunk *first, chunk *last) noexcept {
   for (chunk *c = first, *next;; c = next) {
     next = c == last ? nullptr : at(chunk_word::chunk_of(c->next.load(std::memory_order_relaxed)));
-    give(c);
+    give_back(c);
     if (!next) return;
   }
 }
@@ -157,7 +157,7 @@ int write_stream::move_to(std::int64_t offset) noexcept {
   stream::outcome o;
   while ((o = stream_.append(*this, tail(), c, c)) == stream::outcome::retry) {}
   if (o == stream::outcome::done) return 0;
-  give(c);
+  give_back(c);
   return -EPIPE;
 }
 

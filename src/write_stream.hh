@@ -6,6 +6,7 @@
 #include "byte_stream.hh"
 #include "chunk.hh"
 #include "limits.hh"
+#include "owned_chunk.hh"
 #include "owner_store.hh"
 
 #include <atomic>
@@ -77,6 +78,7 @@ class write_stream {
   bool detach() noexcept { return stream_.detach(*this); }
   bool blocked() noexcept { return stream_.blocked(*this); }
   std::uint64_t consumed() const noexcept { return stream_.consumed(); }
+  std::uint64_t given() const noexcept { return given_; } // chunks given back so far
 
   // ---- what byte_stream asks of its pool
   static std::uint64_t self() noexcept { return reinterpret_cast<std::uintptr_t>(&thread_mark); }
@@ -86,9 +88,13 @@ class write_stream {
   static void barrier() noexcept { owner_store_barrier(); }
   void contended() noexcept { shared_for_.store(limits::shared_chunks, std::memory_order_relaxed); }
   chunk *at(std::uint32_t index) const noexcept { return pool().at(index); }
-  void give(chunk *c) noexcept;
+  void give(chunk *c) noexcept { // the consumer's
+    ++given_;
+    give_back(c);
+  }
 
  private:
+  void give_back(chunk *c) noexcept;
   std::uint64_t owner_for(const chunk &c) noexcept;
   int take(std::uint64_t tail, std::size_t n, chunk **out) noexcept;
   ssize_t put_many(byte_source from, std::size_t n) noexcept;
@@ -101,6 +107,7 @@ class write_stream {
   std::atomic<std::uint32_t> chunks_{0};    // held by the stream or being filled for it
   std::atomic<int> shared_for_{0};          // chunks still to come before a writer may own one again
   std::uint32_t chunks_max_ = 0, backlog_ = 0;
+  std::uint64_t given_ = 0; // the consumer's
 };
 
 } // namespace ef

@@ -11,7 +11,7 @@
 
 namespace ef {
 
-constinit thread_local write_memory last_write{};
+constinit thread_local write_memory last_write = nothing_written;
 
 namespace {
 
@@ -32,7 +32,7 @@ ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
     return e ? -e : -EBADF; // closed meanwhile
   }
   note_write(f);
-  if (f.out.backlog()) schedule_flush(f);
+  if (f.out.backlog()) schedule_flush(f, f.out.has_much_room());
   return r;
 }
 
@@ -72,6 +72,27 @@ ssize_t drop(file &f, std::size_t n) noexcept {
 }
 
 } // namespace
+
+bool write_shared(int handle, const void *buf, std::size_t n) noexcept {
+  write_memory &last = last_write;
+  if (n - 1 >= limits::atomic_bytes || !buf || handle < 0) return false;
+  file *f = files.at(static_cast<std::uint32_t>(handle) & 0xfffff);
+  if (!f) return false;
+  const std::uint64_t tail = f->out.tail(), key = std::uint64_t{static_cast<unsigned>(handle)} + 1;
+  const bool known = last.handle == key && last.tail == tail;
+  if (!known && !files.valid(handle)) return false;
+  chunk *c = known ? last.in : f->out.chunk_of(tail);
+  write_stream::reservation r;
+  if (!c || !write_stream::reserve_in(c, tail, static_cast<std::uint32_t>(n), &r)) return false;
+  if (!known) {
+    last = {key, {}, tail, c};
+    last.owned.remember(c);
+    note_write(*f);
+  }
+  std::memcpy(r.data, buf, n);
+  write_stream::commit(r);
+  return true;
+}
 
 ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept {
   if (!f.can_write) return -EBADF;

@@ -28,8 +28,8 @@ struct mode {
   bool no_nowait, faults;
 };
 constexpr mode modes[] = {
-    {"page cache", nullptr, false, false},   {"no RWF_NOWAIT", nullptr, true, false},
-    {"in memory", "/dev/shm", false, false}, {"faulty", nullptr, false, true},
+    {"page cache", nullptr, false, false},          {"no RWF_NOWAIT", nullptr, true, false},
+    {"in memory", "/dev/shm", false, false},        {"faulty", nullptr, false, true},
     {"faulty, in memory", "/dev/shm", false, true},
 };
 

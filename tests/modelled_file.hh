@@ -73,12 +73,18 @@ class modelled_file {
   void step() {
     switch (dice_.below(16)) {
     case 0:
-    case 1: return seek();
-    case 2: return ask_for_sync();
-    case 3: return look();
-    case 4: return watch();
-    case 5: return void(writes_ && dice_.below(4) == 0 && expect(ef_flush(fd) == 0, "ef_flush"));
-    default: return dice_.below(2) ? write() : read();
+    case 1:
+      return seek();
+    case 2:
+      return ask_for_sync();
+    case 3:
+      return look();
+    case 4:
+      return watch();
+    case 5:
+      return void(writes_ && dice_.below(4) == 0 && expect(ef_flush(fd) == 0, "ef_flush"));
+    default:
+      return dice_.below(2) ? write() : read();
     }
   }
   bool can_step() const {
@@ -148,10 +154,13 @@ class modelled_file {
   }
   std::size_t length() {
     switch (dice_.below(8)) {
-    case 0: return 1 + dice_.below(buffer_.size());
+    case 0:
+      return 1 + dice_.below(buffer_.size());
     case 1:
-    case 2: return 1 + dice_.below(EF_ATOMIC);
-    default: return 1 + dice_.below(5000);
+    case 2:
+      return 1 + dice_.below(EF_ATOMIC);
+    default:
+      return 1 + dice_.below(5000);
     }
   }
 
@@ -214,9 +223,10 @@ class modelled_file {
     int whence = static_cast<int>(dice_.below(3));
     const bool log = append_ && !reads_; // the end moves under it, and where it writes is the kernel's business
     if (log) whence = SEEK_SET;
-    off_t origin = whence == SEEK_SET ? 0 : whence == SEEK_END ? static_cast<off_t>(model_.size())
-                   : reads_           ? read_at_
-                                      : write_at_;
+    off_t origin = whence == SEEK_SET   ? 0
+                   : whence == SEEK_END ? static_cast<off_t>(model_.size())
+                   : reads_             ? read_at_
+                                        : write_at_;
     off_t to = static_cast<off_t>(dice_.below(model_.size() + (dice_.below(8) ? 1 : 3000)));
     off_t r = ef_seek(fd, to - origin, whence);
     const char *calls[] = {"SEEK_SET", "SEEK_CUR", "SEEK_END"};

@@ -171,9 +171,7 @@ class event_loop {
       if (all_[k]->waits != EF_CLOSE) all_[k]->begin_close();
       since_[k] = clock_type::now();
     }
-    auto waiting = [&] {
-      return std::any_of(all_.begin(), all_.end(), [](auto &f) { return f->waits; });
-    };
+    auto waiting = [&] { return std::any_of(all_.begin(), all_.end(), [](auto &f) { return f->waits; }); };
     while (waiting()) listen(watchdog_ms);
     require(ear_.take(20, dice_).empty(), "nothing more");
     ef_port_counters c{};

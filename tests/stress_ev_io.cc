@@ -63,12 +63,12 @@ void on_later(EV_P_ ev_timer *t, int) { start_reader(EV_A_ static_cast<watched_f
 void read_later(EV_P_ watched_file *f) {
   drop_reader(EV_A_ f);
   ev_timer_set(&f->later, f->random->below(3) * 0.0005, 0.);
-  ev_timer_start(EV_A_ &f->later);
+  ev_timer_start(EV_A_ & f->later);
 }
 
 void finish(EV_P_ watched_file *f) {
   drop_reader(EV_A_ f);
-  ef_ev_io_stop(EV_A_ &f->syncs);
+  ef_ev_io_stop(EV_A_ & f->syncs);
   if (ef_close(f->fd) < 0) f->trouble = "close";
 }
 
@@ -83,10 +83,17 @@ void on_read(EV_P_ ef_ev_io *w, int revents) {
   if (f->trouble || f->offset == f->size) return finish(EV_A_ f);
   if (n == 0) return read_later(EV_A_ f); // the writer is behind
   switch (f->random->below(30)) {
-  case 0: return read_later(EV_A_ f);
-  case 1: drop_reader(EV_A_ f), start_reader(EV_A_ f); break;
-  case 2: ef_ev_io_stop(EV_A_ w), ef_ev_io_start(EV_A_ w); break;
-  case 3: ef_sync(f->fd); break;
+  case 0:
+    return read_later(EV_A_ f);
+  case 1:
+    drop_reader(EV_A_ f), start_reader(EV_A_ f);
+    break;
+  case 2:
+    ef_ev_io_stop(EV_A_ w), ef_ev_io_start(EV_A_ w);
+    break;
+  case 3:
+    ef_sync(f->fd);
+    break;
   }
 }
 
@@ -116,8 +123,8 @@ void open_file(EV_P_ watched_file *f, const char *path, random_numbers *random, 
   ef_ev_io_init(&f->end, on_end, f->fd, EF_EV_CLOSE);
   ev_timer_init(&f->later, on_later, 0., 0.);
   f->syncs.data = f->end.data = f->later.data = f;
-  ef_ev_io_start(EV_A_ &f->syncs);
-  ef_ev_io_start(EV_A_ &f->end);
+  ef_ev_io_start(EV_A_ & f->syncs);
+  ef_ev_io_start(EV_A_ & f->end);
   start_reader(EV_A_ f);
 }
 
@@ -149,7 +156,7 @@ const char *run_loop(unsigned number, std::uint64_t seed, std::uint64_t size) {
   for (unsigned i = 0; i < files; ++i) {
     char name[32];
     std::snprintf(name, sizeof name, "stress%u-%u", number, i);
-    open_file(EV_A_ &all[i], in_scratch(name), &random, number * files + i, size);
+    open_file(EV_A_ & all[i], in_scratch(name), &random, number * files + i, size);
     fds[i] = all[i].fd;
   }
   std::thread writer(write_all, fds, size, number * files, seed + 1);

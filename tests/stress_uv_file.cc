@@ -87,8 +87,11 @@ void take(watched_file *f, ssize_t n, const void *bytes) {
   if (f->trouble || f->offset == f->size) return finish(f);
   if (n == UV_EOF) return read_later(f); // the writer is behind
   switch (f->random->below(30)) {
-  case 0: return read_later(f);
-  case 1: stop_all(f), start_again(f); break;
+  case 0:
+    return read_later(f);
+  case 1:
+    stop_all(f), start_again(f);
+    break;
   case 2:
     if (!f->syncing && ef_uv_sync(&f->sync, &f->file, on_synced) == 0) f->syncing = true;
     break;

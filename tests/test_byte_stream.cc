@@ -44,6 +44,10 @@ struct tiny_pool {
     return nullptr;
   }
   chunk *at(std::uint32_t i) { return &made[i]; }
+  data<int> &mark_of(const unsigned char *byte) {
+    auto offset = static_cast<std::size_t>(byte - &bytes[0][0]);
+    return mark[offset / capacity][offset % capacity];
+  }
   void give(chunk *c) {
     check(!(free.fetch_or(1u << c->index, std::memory_order_release) & 1u << c->index), "given back once");
   }
@@ -65,8 +69,8 @@ put write(tiny_pool &pool, stream &s, int value) {
     std::uint64_t t = s.tail();
     stream::reservation r;
     if (s.reserve(pool, t, 2, &r)) {
-      pool.mark[r.in->index][r.end - 2].write(value);
-      pool.mark[r.in->index][r.end - 1].write(value);
+      pool.mark_of(r.data).write(value);
+      pool.mark_of(r.data + 1).write(value);
       stream::ops::commit(r);
       break;
     }
@@ -99,9 +103,7 @@ void flush(tiny_pool &pool, stream &s, std::vector<int> &out, std::size_t most) 
   std::size_t total = 0;
   for (int i = 0; i < n; ++i) {
     auto *p = static_cast<unsigned char *>(iov[i].iov_base);
-    std::size_t offset = static_cast<std::size_t>(p - &pool.bytes[0][0]);
-    for (std::size_t k = 0; k < iov[i].iov_len; ++k)
-      out.push_back(pool.mark[(offset + k) / capacity][(offset + k) % capacity].read());
+    for (std::size_t k = 0; k < iov[i].iov_len; ++k) out.push_back(pool.mark_of(p + k).read());
     total += iov[i].iov_len;
   }
   s.consume(pool, total);
