@@ -25,12 +25,12 @@ template<class Pool, template<class> class Atom = std::atomic> struct owned_chun
   Atom<std::uint64_t> *slots = nullptr;
   std::uint32_t bytes_max = 0, records_max = 0;
 
-  void remember(chunk *c) noexcept {
+  // generation: of the reservation just made there; the chunk may have gone on since, then nothing comes of it.
+  void remember(chunk *c, std::uint64_t generation) noexcept {
     using namespace chunk_word;
-    std::uint64_t s = c->state.load(std::memory_order_relaxed); // ours: we have just changed it
-    if (is_owned(s) && c->owner.load(std::memory_order_relaxed) == Pool::self())
-      *this = {&c->state,     s >> sealed_shift << sealed_shift & ~(sealed | revoking), c->data, c->slots, c->bytes_max,
-               c->records_max};
+    std::uint64_t s = c->state.load(std::memory_order_relaxed); // see byte_stream, Orders
+    if (!is_owned(s) || c->owner.load(std::memory_order_relaxed) != Pool::self()) return;
+    *this = {&c->state, generation << generation_shift | owned, c->data, c->slots, c->bytes_max, c->records_max};
   }
 
   // n: any number; what does not fit is refused.

@@ -51,8 +51,8 @@ constexpr std::uint64_t slot(std::uint64_t generation, std::uint32_t end) { retu
 }
 
 // Makes a chunk fresh from the pool ready for a stream: a new generation, one record of `bytes` committed if bytes > 0.
-// The taker's alone until it is linked; the release stores pair with the acquire loads of whoever finds it through tail
-// or next. owner: of owner_store, or 0.
+// The taker's alone until it is linked, which carries all of it to whoever finds it through tail or next. owner: of
+// owner_store, or 0.
 template<template<class> class Atom>
 void chunk_begin(stream_chunk<Atom> &c, std::uint32_t bytes, std::int64_t base, std::uint64_t owner = 0) {
   using namespace chunk_word;
@@ -62,9 +62,8 @@ void chunk_begin(stream_chunk<Atom> &c, std::uint32_t bytes, std::int64_t base, 
   c.previous.store(0, std::memory_order_relaxed);
   c.base.store(base, std::memory_order_relaxed);
   if (bytes) c.slots[0].store(slot(generation, bytes), std::memory_order_relaxed);
-  // Pairs with the acquire load of state in reserve(): a stale writer that sees the new generation sees it whole.
   c.owner.store(owner, std::memory_order_relaxed);
-  c.state.store(state(generation, bytes ? 1 : 0, bytes) | (owner ? owned : 0), std::memory_order_release);
+  c.state.store(state(generation, bytes ? 1 : 0, bytes) | (owner ? owned : 0), std::memory_order_relaxed);
 }
 
 // Links two private chunks, seals the first.
@@ -72,7 +71,7 @@ template<template<class> class Atom> void chunk_link(stream_chunk<Atom> &a, stre
   using namespace chunk_word;
   std::uint64_t s = a.state.load(std::memory_order_relaxed);
   a.next.store(link(generation_of(s), b.index), std::memory_order_relaxed);
-  a.state.store(s | sealed, std::memory_order_release); // pairs with the acquire of state by stale writers
+  a.state.store(s | sealed, std::memory_order_relaxed);
 }
 
 } // namespace ef

@@ -54,10 +54,10 @@ int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept 
     chunks_.fetch_sub(1, std::memory_order_seq_cst);
     return -EAGAIN;
   }
-  bool quiet = chunk_word::chunk_of(tail) == chunk_word::none;
+  const bool quiet = chunk_word::chunk_of(tail) == chunk_word::none && had < 2;
+  const bool small_will_do = n <= limits::small_chunk_bytes && had < 2;
   chunk *c = nullptr;
   if (!quiet || n > limits::small_chunk_bytes / 4) c = pool().take_large();
-  bool small_will_do = n <= limits::small_chunk_bytes && had < 2;
   if (!c && small_will_do) c = pool().take_small();
   if (c) {
     *out = c;

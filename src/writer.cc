@@ -86,7 +86,7 @@ bool write_shared(int handle, const void *buf, std::size_t n) noexcept {
   if (!c || !write_stream::reserve_in(c, tail, static_cast<std::uint32_t>(n), &r)) return false;
   if (!known) {
     last = {key, {}, tail, c};
-    last.owned.remember(c);
+    last.owned.remember(c, r.generation);
     note_write(*f);
   }
   std::memcpy(r.data, buf, n);

@@ -102,6 +102,14 @@ class engine {
   }
   void progress() { std::fill(yielded_, yielded_ + threads_max, false); }
 
+  // Every thread passes a full barrier: what any of them did before is known to all.
+  void meet() {
+    step();
+    for (int t = 1; t < count_; ++t) mine().now.join(memory_of_[t].now);
+    for (int t = 1; t < count_; ++t) memory_of_[t].now.join(mine().now);
+    progress();
+  }
+
   // Sleeps until wake() of the same place, or, if timed, until any time. False: time is up.
   bool sleep(const void *place, bool timed) {
     state_[current_] = timed ? state::asleep_timed : state::asleep;
