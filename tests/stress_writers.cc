@@ -113,6 +113,16 @@ void eight_threads_write_into_64_files(void **) {
   });
 }
 
+// A chunk that a lone writer owns is taken away when another one comes: once in the life of a file, mostly, so there
+// are many files.
+void many_files_lose_their_lone_writer(void **) {
+  faulty::heal();
+  std::string dir = core::directory("/dev/shm");
+  for (long round = 0, rounds = core::amount(60, 3000); round < rounds; ++round)
+    write_and_check(dir, {4, 16, 1200, {}});
+  core::remove(dir);
+}
+
 void a_small_budget_and_a_waiting_caller_change_nothing(void **) {
   core::in_each_mode([](const std::string &dir, const core::mode &m) {
     ef_file_options o{};
@@ -281,6 +291,7 @@ int main(int, char **argv) {
       cmocka_unit_test(the_checks_find_lost_torn_and_exchanged_records),
       cmocka_unit_test(four_threads_write_into_one_file),
       cmocka_unit_test(eight_threads_write_into_64_files),
+      cmocka_unit_test(many_files_lose_their_lone_writer),
       cmocka_unit_test(a_small_budget_and_a_waiting_caller_change_nothing),
       cmocka_unit_test(calls_land_in_the_order_in_which_they_happened),
       cmocka_unit_test(big_calls_are_in_one_piece),
