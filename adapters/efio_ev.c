@@ -153,6 +153,7 @@ static int open_error(int fd) {
 static void test(struct ef_ev_loop *s, ef_ev_io *w) {
   if (ev_is_pending(w)) return; /* it was not called yet */
   int bits = w->wanted ? ef_watch(w->fd, w->wanted, NULL) : 0;
+  if (bits < 0 && errno == EBADF && asked(w) & EF_CLOSE) return unlist_ready(w); /* closed: its event is on its way */
   if (bits < 0) return kill_watcher(s, w, errno);
   if (bits & EF_OPEN) {
     w->error = open_error(w->fd);

@@ -190,6 +190,30 @@ static void trouble_with_accepted_bytes_is_told(void **state) {
   ev_loop_destroy(EV_A);
 }
 
+static void on_room_close(EV_P_ ef_ev_io *w, int revents) {
+  struct counting *c = (struct counting *)w;
+  (void)EV_A;
+  ++c->calls;
+  c->revents = revents;
+  if (revents & EV_WRITE) assert_int_equal(ef_close(w->fd), 0);
+}
+
+/* Also if the watcher was ready for something else when the file was closed. */
+static void the_close_is_told_to_a_watcher_that_is_ready(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  struct counting c = {.calls = 0};
+  int fd = ef_ev_open(EV_A_ in_scratch("ready"), O_WRONLY | O_CREAT, 0600);
+  ef_ev_io_init(&c.io, on_room_close, fd, EV_WRITE | EF_EV_CLOSE);
+  ef_ev_io_start(EV_A_ &c.io);
+  ev_run(EV_A_ 0);
+  assert_int_equal(c.calls, 2);
+  assert_int_equal(c.revents, EF_EV_CLOSE);
+  assert_int_equal(c.io.error, 0);
+  assert_false(ev_is_active(&c.io));
+  ev_loop_destroy(EV_A);
+}
+
 static void the_bits_are_free_in_libev(void **state) {
   (void)state;
   unsigned ours = EF_EV_OPEN | EF_EV_SYNC | EF_EV_CLOSE | EF_EV_ERROR;
@@ -208,6 +232,7 @@ int main(void) {
       cmocka_unit_test(sync_and_close_are_told),
       cmocka_unit_test(the_open_is_told_with_its_error),
       cmocka_unit_test(trouble_with_accepted_bytes_is_told),
+      cmocka_unit_test(the_close_is_told_to_a_watcher_that_is_ready),
       cmocka_unit_test(the_bits_are_free_in_libev),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_unmake);
