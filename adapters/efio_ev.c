@@ -354,6 +354,8 @@ static void start(EV_P_ ef_ev_io *w) {
 void ef_ev_io_start(EV_P_ ef_ev_io *w) {
   if (ev_is_active(w)) return;
   int saved = errno;
+  int left = ev_clear_pending(EV_A_ w); /* of its former life: that it was stopped is not true any more */
+  if (left && !(left & (EV_ERROR | EF_EV_CLOSE))) ev_feed_event(EV_A_ w, left);
   int priority = ev_priority(w) < EV_MINPRI ? EV_MINPRI : ev_priority(w) > EV_MAXPRI ? EV_MAXPRI : ev_priority(w);
   ev_set_priority(w, priority);
   start(EV_A_ w);

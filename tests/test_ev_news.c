@@ -214,6 +214,25 @@ static void the_close_is_told_to_a_watcher_that_is_ready(void **state) {
   ev_loop_destroy(EV_A);
 }
 
+static void a_watcher_started_again_is_not_told_of_its_former_end(void **state) {
+  (void)state;
+  struct ev_loop *loop = new_loop();
+  struct counting c = {.calls = 0};
+  assert_true(make_file(in_scratch("again"), 10, 1));
+  int fd = ef_ev_open(EV_A_ in_scratch("again"), O_RDONLY, 0);
+  ef_ev_io_init(&c.io, on_open, -1, EV_READ);
+  ef_ev_io_start(EV_A_ &c.io);
+  assert_true(ev_is_pending(&c.io)); /* EV_ERROR: it could not be started */
+  ef_ev_io_set(&c.io, fd, EV_READ);
+  ef_ev_io_start(EV_A_ &c.io);
+  assert_true(ev_is_active(&c.io));
+  ev_run(EV_A_ 0);
+  assert_int_equal(c.calls, 1);
+  assert_int_equal(c.revents, EV_READ);
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
 static void the_bits_are_free_in_libev(void **state) {
   (void)state;
   unsigned ours = EF_EV_OPEN | EF_EV_SYNC | EF_EV_CLOSE | EF_EV_ERROR;
@@ -233,6 +252,7 @@ int main(void) {
       cmocka_unit_test(the_open_is_told_with_its_error),
       cmocka_unit_test(trouble_with_accepted_bytes_is_told),
       cmocka_unit_test(the_close_is_told_to_a_watcher_that_is_ready),
+      cmocka_unit_test(a_watcher_started_again_is_not_told_of_its_former_end),
       cmocka_unit_test(the_bits_are_free_in_libev),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_unmake);
