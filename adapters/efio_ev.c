@@ -318,6 +318,13 @@ static bool wrong_mode(int fd, unsigned bits) {
          (bits & EF_WRITE && ef_write(fd, &none, 0) < 0 && errno == EBADF);
 }
 
+/* The core tells of trouble once, perhaps when nobody watched: what holds accepted bytes back now, or 0. */
+static int trouble_of(int fd) {
+  ef_file_counters c = {.size = sizeof c};
+  if (ef_file_stats(fd, &c) < 0 || c.accepted == 0) return 0;
+  return c.error ? c.error : c.write_trouble;
+}
+
 /* Arms what is asked for. 0, or an errno. What is ready already goes on the list. */
 static int arm(struct ef_ev_loop *s, ef_ev_io *w) {
   if (w->events & ~known_bits) return EINVAL;
@@ -333,6 +340,7 @@ static int arm(struct ef_ev_loop *s, ef_ev_io *w) {
     list_ready(&s->table, w);
     expect_again(s);
   }
+  if (asked(w) & EF_ERROR && (w->error = trouble_of(w->fd))) ev_feed_event(LOOP_(s) w, EF_EV_ERROR);
   return 0;
 }
 

@@ -39,7 +39,7 @@ enum {
   EF_EV_OPEN = EF_OPEN << 23,   /* the background open is over; told once after a start; error has its errno */
   EF_EV_SYNC = EF_SYNC << 23,   /* an ef_sync is over; start before it; ef_file_stats tells how far; has error */
   EF_EV_CLOSE = EF_CLOSE << 23, /* the ef_close is over: start before it; the watcher is stopped; has error */
-  EF_EV_ERROR = EF_ERROR << 23  /* accepted bytes cannot be written: error has the errno */
+  EF_EV_ERROR = EF_ERROR << 23  /* accepted bytes cannot be written, also before the start: error has the errno */
 };
 
 /* Caller's memory, his again after ef_ev_io_stop. Several watchers may watch one file. */

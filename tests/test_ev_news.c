@@ -190,6 +190,34 @@ static void trouble_with_accepted_bytes_is_told(void **state) {
   ev_loop_destroy(EV_A);
 }
 
+/* A watcher for room is started when it is needed: the disk was full before. */
+static void trouble_is_told_to_who_comes_later(void **state) {
+  (void)state;
+  const struct timespec pause = {0, 1000000};
+  struct ev_loop *loop = new_loop();
+  int fd = ef_ev_open(EV_A_ "/dev/full", O_WRONLY, 0);
+  struct counting c = {.calls = 0};
+  ef_port_counters port = {.size = sizeof port};
+  assert_int_equal(ef_write(fd, "x", 1), 1);
+  assert_int_equal(ef_flush(fd), 0);
+  for (uint64_t end = now_ms() + 5000; port.events == 0 && now_ms() < end; nanosleep(&pause, NULL)) {
+    ev_run(EV_A_ EVRUN_NOWAIT); /* the event is taken, and nobody is there to hear of it */
+    assert_int_equal(ef_port_stats(ef_ev_port(EV_A), &port), 0);
+  }
+  assert_int_equal(port.events, 1);
+  for (int i = 0; i < 2; ++i) {
+    ef_ev_io_init(&c.io, on_open, fd, EF_EV_ERROR);
+    ef_ev_io_start(EV_A_ &c.io);
+    assert_true(ev_is_pending(&c.io));
+    ev_run(EV_A_ 0);
+    assert_int_equal(c.calls, i + 1);
+    assert_int_equal(c.revents, EF_EV_ERROR);
+    assert_int_equal(c.io.error, ENOSPC);
+  }
+  ef_close(fd);
+  ev_loop_destroy(EV_A);
+}
+
 static void on_room_close(EV_P_ ef_ev_io *w, int revents) {
   struct counting *c = (struct counting *)w;
   (void)EV_A;
@@ -251,6 +279,7 @@ int main(void) {
       cmocka_unit_test(sync_and_close_are_told),
       cmocka_unit_test(the_open_is_told_with_its_error),
       cmocka_unit_test(trouble_with_accepted_bytes_is_told),
+      cmocka_unit_test(trouble_is_told_to_who_comes_later),
       cmocka_unit_test(the_close_is_told_to_a_watcher_that_is_ready),
       cmocka_unit_test(a_watcher_started_again_is_not_told_of_its_former_end),
       cmocka_unit_test(the_bits_are_free_in_libev),
