@@ -60,25 +60,28 @@ static uint64_t counter(const ef_uv_file_t *f, size_t offset) {
 
 static void begin_sync(ef_uv_file_t *f, ef_uv_req_t *r) {
   r->target = counter(f, offsetof(ef_file_counters, accepted)); /* before ef_sync, so that it is covered */
+  r->first = counter(f, offsetof(ef_file_counters, synced)) < r->target;
   if (ef_sync(f->fd) < 0)
     done(f, r, uv_translate_sys_error(errno));
   else
     append(&f->syncing_end, r);
 }
 
-static void fulfil(ef_uv_file_t *f) {
+/* An event with an error may be of a later request than the first: those with bytes that were not durable before and
+ * are now have succeeded. */
+static void fulfil(ef_uv_file_t *f, int error) {
   uint64_t synced = counter(f, offsetof(ef_file_counters, synced));
-  while (f->syncing && f->syncing->target <= synced) done(f, take_first(&f->syncing, &f->syncing_end), 0);
+  while (f->syncing && f->syncing->target <= synced && (!error || f->syncing->first))
+    done(f, take_first(&f->syncing, &f->syncing_end), 0);
 }
 
 void ef_uv_synced(ef_uv_file_t *f, int error) {
-  if (error)
-    while (f->syncing) done(f, take_first(&f->syncing, &f->syncing_end), uv_translate_sys_error(error));
-  fulfil(f);
+  fulfil(f, error);
+  while (error && f->syncing) done(f, take_first(&f->syncing, &f->syncing_end), uv_translate_sys_error(error));
   if (!f->syncing) return;
   /* Requests that overlap share events: ask for another one, and look again, for it may have been just now. */
   ef_watch(f->fd, EF_SYNC, f);
-  fulfil(f);
+  fulfil(f, 0);
 }
 
 /* ---- Writes */

@@ -77,7 +77,7 @@ struct ef_uv_req_s {
   ef_uv_req_cb cb;
   ef_uv_req_t *next;
   struct iovec *bufs, small[4];
-  unsigned nbufs, first; /* first not yet accepted */
+  unsigned nbufs, first; /* first not yet accepted; of a sync: it had bytes to make durable */
   uint64_t target;       /* of a sync: ef_file_counters.synced that fulfils it */
   int kind, status;
   void *reserved[2];

@@ -5,8 +5,10 @@
 #include <efio_uv.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -299,6 +301,34 @@ static void overlapping_syncs_are_each_told(void **state) {
   assert_true(file_is(in_scratch("overlap"), requests * 100, 6));
 }
 
+/* Two syncs, one event: what is durable stays so, whatever becomes of the bytes after it. */
+static void a_failed_sync_is_not_told_to_the_one_before(void **state) {
+  (void)state;
+  struct rlimit old, limit;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  limit = (struct rlimit){.rlim_cur = 1000, .rlim_max = old.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  char data[2000] = {0};
+  uv_buf_t b = uv_buf_init(data, 100);
+  struct request r[2] = {{.number = 1, .status = 1}, {.number = 2, .status = 1}};
+  ef_uv_file_t f;
+  open_new(&f, in_scratch("limited"));
+  last_number = 0;
+  assert_int_equal(ef_uv_try_write(&f, &b, 1), 100);
+  assert_int_equal(ef_uv_sync(&r[0].req, &f, on_done), 0);
+  assert_int_equal(ef_wait(f.fd, EF_SYNC, 5000), EF_SYNC);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  b.len = sizeof data;
+  assert_int_equal(ef_uv_try_write(&f, &b, 1), sizeof data);
+  assert_int_equal(ef_uv_sync(&r[1].req, &f, on_done), 0);
+  assert_int_equal(ef_wait(f.fd, EF_SYNC, 5000), -1);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(r[0].status, 0);
+  assert_int_equal(r[1].status, UV_EFBIG);
+  close_now(&f);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+}
+
 /* ---- The rest */
 
 static void fstat_tells_what_the_kernel_knows(void **state) {
@@ -346,6 +376,7 @@ int main(void) {
       TEST(errors_come_with_the_request),
       TEST(a_sync_means_every_write_asked_for_before_it),
       TEST(overlapping_syncs_are_each_told),
+      TEST(a_failed_sync_is_not_told_to_the_one_before),
       TEST(fstat_tells_what_the_kernel_knows),
       TEST(an_adopted_descriptor_goes_with_the_handle),
   };
