@@ -45,6 +45,7 @@ struct http_request {
   enum http_method method;
   int minor;       /* of HTTP/1.minor */
   bool keep_alive; /* may another request follow? */
+  bool closes;     /* the client said so: whatever else it says */
   bool chunked;
   uint64_t length; /* of the body; as many bits as there are if it is longer than that; 0 if there is none */
 };
@@ -149,8 +150,8 @@ static inline int http_take_field(struct http_request *r, struct http_text line)
   if (r->field[i].at && i < http_connection) return -400;
   r->field[i] = value;
   for (struct http_text element; i == http_connection && http_next_element(&value, &element);) {
-    if (http_is(element, "close")) r->keep_alive = false;
-    if (http_is(element, "keep-alive") && r->minor == 0) r->keep_alive = true;
+    r->closes |= http_is(element, "close");
+    r->keep_alive = !r->closes && (r->keep_alive || http_is(element, "keep-alive"));
   }
   return 1;
 }

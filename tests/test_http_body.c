@@ -101,6 +101,28 @@ static void a_head_is_complete_at_its_last_byte_only(void **state) {
   for (int len = 0; len < head; ++len) assert_int_equal(http_parse(&r, chunked, (size_t)len), 0);
 }
 
+static void close_is_stronger_than_keep_alive(void **state) {
+  (void)state;
+  static const struct {
+    const char *head;
+    bool keep_alive;
+  } cases[] = {{"1\r\nHost: x", true},
+               {"0", false},
+               {"0\r\nConnection: keep-alive", true},
+               {"0\r\nConnection: x, Keep-Alive", true},
+               {"1\r\nHost: x\r\nConnection: close, keep-alive", false},
+               {"0\r\nConnection: close, keep-alive", false},
+               {"0\r\nConnection: keep-alive, close", false},
+               {"0\r\nConnection: close\r\nConnection: keep-alive", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+    char text[256];
+    struct http_request r;
+    int n = snprintf(text, sizeof text, "GET / HTTP/1.%s\r\n\r\n", cases[i].head);
+    assert_int_equal(http_parse(&r, text, (size_t)n), n);
+    assert_int_equal(r.keep_alive, cases[i].keep_alive);
+  }
+}
+
 static void names_stay_below_the_root(void **state) {
   (void)state;
   static const struct {
@@ -143,6 +165,7 @@ int main(void) {
       cmocka_unit_test(an_unfinished_body_wants_more),
       cmocka_unit_test(broken_chunks_are_refused),
       cmocka_unit_test(a_head_is_complete_at_its_last_byte_only),
+      cmocka_unit_test(close_is_stronger_than_keep_alive),
       cmocka_unit_test(names_stay_below_the_root),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
