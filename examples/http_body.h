@@ -14,6 +14,7 @@ enum http_body_state {
   http_body_data,
   http_body_done,
   http_body_size, /* the other states are those of chunks */
+  http_body_blank,
   http_body_extension,
   http_body_size_end,
   http_body_data_cr,
@@ -47,12 +48,13 @@ static inline int http_body_size_byte(struct http_body *b, char c) {
     return -400; /* no digit at all */
   } else if (c == '\r') {
     b->state = http_body_size_end;
-  } else if (b->state == http_body_size && c != ';' && c != ' ' && c != '\t') {
+  } else if (((unsigned char)c < ' ' && c != '\t') || c == 0x7f) {
     return -400;
-  } else if (c == '\n') {
-    return -400;
-  } else {
+  } else if (c == ';') {
     b->state = http_body_extension;
+  } else if (b->state != http_body_extension) { /* blanks and nothing else: "5 5" is two sizes to somebody */
+    if (c != ' ' && c != '\t') return -400;
+    b->state = http_body_blank;
   }
   return 1;
 }
@@ -61,6 +63,7 @@ static inline int http_body_size_byte(struct http_body *b, char c) {
 static inline int http_body_byte(struct http_body *b, char c) {
   switch (b->state) {
   case http_body_size:
+  case http_body_blank:
   case http_body_extension:
     return http_body_size_byte(b, c);
   case http_body_size_end:

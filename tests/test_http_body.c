@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 static const char chunked[] = "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                              "5;name=\"value\"\r\nhello\r\n1\r\n,\r\n0007\r\n world!\r\n0\r\nTrailer: x\r\n\r\nGET";
+                              "5 \t;name=\"value\";b\r\nhello\r\n1\r\n,\r\n0007 \r\n world!\r\n0\r\nTrailer: x\r\n\r\nGET";
 
 struct received {
   char bytes[256];
@@ -82,7 +82,8 @@ static void broken_chunks_are_refused(void **state) {
   } cases[] = {
       {"\r\n", -400},     {";a\r\n", -400}, {"g\r\n", -400},    {"1\n", -400},         {"1\r\nab", -400},
       {"1\r\na\n", -400}, {"1 \rx", -400},  {"0\r\n\rx", -400}, {"0\r\nA: b\n", -400}, {"ffffffffffffffffff\r\n", -413},
-      {"-1\r\n", -400},   {"0x1\r\n", -400}};
+      {"-1\r\n", -400},   {"0x1\r\n", -400}, {"1 1\r\n", -400},  {"1 a\r\n", -400},     {"1;\001\r\n", -400},
+      {"1;a\n", -400},    {" 1\r\n", -400},  {"1\t;\177\r\n", -400}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
     char text[256];
     int n = snprintf(text, sizeof text, "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%s",
