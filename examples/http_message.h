@@ -30,6 +30,7 @@ enum http_field {
   http_transfer_encoding,
   http_connection,
   http_expect,
+  http_content_range,
   http_range,
   http_if_range,
   http_if_modified_since,
@@ -135,8 +136,8 @@ static inline int http_take_line(struct http_request *r, struct http_text line) 
 
 static inline int http_take_field(struct http_request *r, struct http_text line) {
   static const char *const names[http_fields] = {
-      "host",     "content-length",    "transfer-encoding", "connection", "expect",    "range",
-      "if-range", "if-modified-since", "if-none-match",     "referer",    "user-agent"};
+      "host",  "content-length", "transfer-encoding", "connection",    "expect",  "content-range",
+      "range", "if-range",       "if-modified-since", "if-none-match", "referer", "user-agent"};
   const char *colon = memchr(line.at, ':', line.len);
   if (!colon) return -400;
   struct http_text name = {line.at, (size_t)(colon - line.at)};

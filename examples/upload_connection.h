@@ -232,6 +232,7 @@ static int check_head(const struct http_request *r, char *name) {
   if (r->method == http_unknown) return 501;
   if (r->method != http_put) return 405;
   if (!r->chunked && !r->field[http_content_length].at) return 411;
+  if (r->field[http_content_range].at) return 400; /* a part must not replace the whole */
   if (r->length > server.body_max) return 413;
   if (r->field[http_expect].at && !http_is(r->field[http_expect], "100-continue")) return 417;
   return name_of(r, name);

@@ -95,6 +95,7 @@ refusals() {
   put 413 "$work/big" /large -H 'Content-Length: 20000001'
   put 405 "$work/small" /x -X POST; put 405 "$work/small" /x -X GET; put 501 "$work/small" /x -X BREW
   put 417 "$work/small" /x -H 'Expect: a miracle'
+  put 201 "$work/big" /whole; put 400 "$work/big" /whole -C 5000000; same_bytes 'a part' "$work/big" "$store/whole"
   answer 403 "PUT / HTTP/1.1\r\n${h}Content-Length: 1\r\n\r\nx"
   answer 411 "PUT /x HTTP/1.1\r\n$h\r\n"
   answer 400 "PUT /x HTTP/1.1\r\n${h}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
