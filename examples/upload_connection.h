@@ -252,7 +252,7 @@ static void begin_upload(struct connection *c) {
   c->phase = phase_body;
   http_body_begin(&c->body, &c->request);
   /* It is the first thing on its way to a client that waits for it: the socket has room. */
-  if (c->request.field[http_expect].at && c->begin == c->end &&
+  if (c->request.field[http_expect].at && c->request.minor > 0 && c->begin == c->end &&
       uv_try_write((uv_stream_t *)&c->socket, &b, 1) != (int)b.len)
     drop(c);
 }

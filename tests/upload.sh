@@ -128,6 +128,7 @@ connections() {
     timeout 0.3 curl -s --limit-rate 2M -T "$work/big" "http://127.0.0.1:$port/lost$i" >/dev/null
   done
   answer '' 'PUT /idle HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab'
+  answer '' 'PUT /idle HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n' # it knows no 100
   for i in $(seq 30); do
     head -c $((i * 311)) /dev/urandom >"$work/noise"
     (trap '' PIPE; exec 3<>"/dev/tcp/127.0.0.1/$port"; cat "$work/noise" >&3) >/dev/null 2>&1
