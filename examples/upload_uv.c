@@ -75,6 +75,9 @@ static int usage(FILE *to, int code) {
   return code;
 }
 
+/* 0: not a time that one could wait for. */
+static uint64_t milliseconds(double seconds) { return seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds * 1000) : 0; }
+
 /* 0, or the exit code plus one. */
 static int read_options(int argc, char **argv, struct options *o) {
   for (int option; (option = getopt(argc, argv, "a:p:r:m:t:h")) != -1;) {
@@ -92,7 +95,7 @@ static int read_options(int argc, char **argv, struct options *o) {
       server.body_max = strtoull(optarg, NULL, 10);
       break;
     case 't':
-      server.idle_ms = (uint64_t)(atof(optarg) * 1000);
+      server.idle_ms = milliseconds(atof(optarg));
       break;
     case 'h':
       return usage(stdout, 1);

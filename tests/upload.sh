@@ -199,6 +199,7 @@ else
 fi
 "$server" -h >/dev/null; same -h 0 $?
 "$server" -x 2>/dev/null; same 'unknown option' 2 $?
+for seconds in 0 -1 nan 1e30 x; do timeout 5 "$server" -p 0 -t $seconds >/dev/null 2>&1; same "-t $seconds" 2 $?; done
 "$server" -r "$work/none" 2>/dev/null; same 'no directory' 1 $?
 [ ! -e "$work/bad" ] || exit 1
 echo "upload_uv stores as it should"
