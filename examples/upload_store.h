@@ -35,6 +35,13 @@ struct store {
 
 /* ---- After the file is closed: names */
 
+/* A request that could not be made is one that has failed. */
+static void made(uv_fs_t *r, int error, uv_fs_cb cb) {
+  if (error >= 0) return;
+  r->result = error;
+  cb(r);
+}
+
 static void on_renamed_durable(uv_fs_t *r) {
   struct store *s = r->data;
   if (r->result < 0) s->status = (int)r->result;
@@ -50,7 +57,7 @@ static void on_unlinked(uv_fs_t *r) {
 
 static void store_unlink(struct store *s, int status) {
   s->status = status;
-  uv_fs_unlink(s->directory->loop, &s->fs, s->temporary, on_unlinked);
+  made(&s->fs, uv_fs_unlink(s->directory->loop, &s->fs, s->temporary, on_unlinked), on_unlinked);
 }
 
 static void on_renamed(uv_fs_t *r) {
@@ -58,14 +65,14 @@ static void on_renamed(uv_fs_t *r) {
   int result = (int)r->result;
   uv_fs_req_cleanup(r);
   if (result < 0) return store_unlink(s, result);
-  uv_fs_fsync(s->directory->loop, &s->fs, s->directory->fd, on_renamed_durable);
+  made(&s->fs, uv_fs_fsync(s->directory->loop, &s->fs, s->directory->fd, on_renamed_durable), on_renamed_durable);
 }
 
 static void on_looked_up(uv_fs_t *r) {
   struct store *s = r->data;
   if (r->result == 0) s->status = store_replaced;
   uv_fs_req_cleanup(r);
-  uv_fs_rename(s->directory->loop, &s->fs, s->temporary, s->path, on_renamed);
+  made(&s->fs, uv_fs_rename(s->directory->loop, &s->fs, s->temporary, s->path, on_renamed), on_renamed);
 }
 
 static void on_file_closed(ef_uv_file_t *f) {
@@ -74,7 +81,7 @@ static void on_file_closed(ef_uv_file_t *f) {
   if (s->status < 0)
     store_unlink(s, s->status);
   else
-    uv_fs_lstat(s->directory->loop, &s->fs, s->path, on_looked_up);
+    made(&s->fs, uv_fs_lstat(s->directory->loop, &s->fs, s->path, on_looked_up), on_looked_up);
 }
 
 /* ---- While it is open */

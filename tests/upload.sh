@@ -183,6 +183,15 @@ put 413 "$work/big" /limited; put 201 "$work/small" /limited
 stop
 same 'exit code' 0 $code
 
+if [ -z "${SAN-}" ] && echo 'int uv_fs_rename(void) { return -12; }' >"$work/none.c" &&
+  ${CC:-cc} -shared -fPIC -o "$work/none.so" "$work/none.c"; then
+  started env LD_PRELOAD="$work/none.so" "$server" -p 0 -r "$store" || complain 'no start without memory'
+  put 503 "$work/small" /forgotten -m 5
+  stop
+  same 'exit code without memory' 0 $code
+  nothing_left || complain 'without memory a trace is left'
+fi
+
 full=$work/full
 mkdir "$full"
 as_root=-r
