@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Moving a file from state to state.
+// Moving a file from state to state, and what its errors say.
 #include "file.hh"
+
+#include <efio.h>
 
 #include "check.hh"
 
@@ -14,6 +16,17 @@ void move_state(file &f, file_state to) noexcept {
 bool stick_error(file &f, int error) noexcept {
   int none = 0;
   return f.error.compare_exchange_strong(none, error, std::memory_order_seq_cst); // as move_state
+}
+
+int error_of(const file &f, unsigned bits) noexcept {
+  if (int e = f.open_error.load(std::memory_order_acquire)) return e; // pairs with the opener
+  if (bits == EF_READ || bits == EF_OPEN) return 0;
+  if (int e = f.error.load(std::memory_order_acquire)) return e; // pairs with stick_error
+  if (bits & EF_SYNC)
+    if (int e = f.sync_error.load(std::memory_order_acquire)) return e; // pairs with the lane
+  if (bits & (EF_ERROR | EF_CLOSE))
+    if (int e = f.trouble.load(std::memory_order_acquire)) return e; // pairs with the lane
+  return bits & EF_CLOSE ? f.close_error.load(std::memory_order_acquire) : 0;
 }
 
 } // namespace ef

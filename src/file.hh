@@ -143,12 +143,14 @@ struct file {
 // Checked moves; any thread that is entitled to them by the table of file.hh.
 void move_state(file &f, file_state to) noexcept;
 
-inline file_state state_of(const file &f) noexcept {
-  return f.state.load(std::memory_order_acquire);
-} // pairs with move_state
+// seq_cst: after an arming it must not be an old one; pairs with move_state.
+inline file_state state_of(const file &f) noexcept { return f.state.load(std::memory_order_seq_cst); }
 
 // The first error stays; true if this one was it.
 bool stick_error(file &f, int error) noexcept;
+
+// What an event of these bits (EF_) says about the file, 0 or an errno. Any thread.
+int error_of(const file &f, unsigned bits) noexcept;
 
 } // namespace ef
 #endif

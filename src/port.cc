@@ -88,22 +88,11 @@ form_of_news form_of(const port_callback &c) noexcept {
   return c.notify ? form_of_news::direct : c.wake ? form_of_news::waking : form_of_news::queued;
 }
 
-int error_of(const file &f, unsigned bits) noexcept {
-  if (int e = f.open_error.load(std::memory_order_acquire)) return e; // pairs with the opener
-  if (bits == EF_READ || bits == EF_OPEN) return 0;
-  if (int e = f.error.load(std::memory_order_acquire)) return e; // pairs with stick_error
-  if (bits & EF_SYNC)
-    if (int e = f.sync_error.load(std::memory_order_acquire)) return e; // pairs with the lane
-  if (bits & (EF_ERROR | EF_CLOSE))
-    if (int e = f.trouble.load(std::memory_order_acquire)) return e; // pairs with the lane
-  return bits & EF_CLOSE ? f.close_error.load(std::memory_order_acquire) : 0;
-}
-
 ef_event event_of(const file &f, unsigned bits) noexcept {
   return {f.handle, bits, error_of(f, bits), f.data.load(std::memory_order_acquire)}; // pairs with ef_watch
 }
 
-// False: the news was taken back meanwhile.
+// False: taken back meanwhile.
 bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
   file &f = *reinterpret_cast<file_node *>(n)->owner;
   std::uint64_t w = f.readiness.fetch_and(not_taken, std::memory_order_seq_cst); // from here on it may be pushed again
@@ -213,14 +202,18 @@ void post(file &f, unsigned bits, std::uint64_t sync) noexcept {
 
 std::uint64_t arm(file &f, unsigned bits) noexcept { return f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
 
-void unarm(file &f, unsigned bits, std::uint64_t before) noexcept {
-  disarm(f, bits & ~static_cast<unsigned>(armed_of(before) | ready_of(before)));
+bool unarm(file &f, unsigned bits, std::uint64_t before) noexcept {
+  const unsigned mine = bits & ~static_cast<unsigned>(armed_of(before) | ready_of(before));
+  if (!mine) return true;
+  const std::uint64_t w = disarm(f, mine);
+  return (armed_of(w) | ready_of(w)) & mine;
 }
 
-void disarm(file &f, unsigned bits) noexcept {
+std::uint64_t disarm(file &f, unsigned bits) noexcept {
   const std::uint64_t gone = bits | std::uint64_t{bits} << ready_shift;
   std::uint64_t w = f.readiness.load(std::memory_order_relaxed);
   while (!f.readiness.compare_exchange_weak(w, (w & ~gone) + disarming, std::memory_order_seq_cst)) {}
+  return w;
 }
 
 namespace {

@@ -58,9 +58,11 @@ void port_release(port &p) noexcept;
 void post(file &f, unsigned bits, std::uint64_t sync = 0) noexcept;
 // The word before, for unarm().
 std::uint64_t arm(file &f, unsigned bits) noexcept;
-// Takes an arming back, as far as it was not there before it. Only for bits that one thread at a time arms (EF_READ).
-void unarm(file &f, unsigned bits, std::uint64_t before) noexcept;
-void disarm(file &f, unsigned bits) noexcept; // and takes back what was not handed out
+// Takes an arming back, as far as it was not there before it. False: too late, the event was told. Only for bits that
+// one thread at a time arms (EF_READ).
+[[nodiscard]] bool unarm(file &f, unsigned bits, std::uint64_t before) noexcept;
+// And takes back what was not handed out. The word before.
+std::uint64_t disarm(file &f, unsigned bits) noexcept;
 inline bool armed(const file &f, unsigned bits) noexcept {
   return ready_word::armed_of(f.readiness.load(std::memory_order_seq_cst)) & bits; // pairs with arm()
 }

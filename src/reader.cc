@@ -197,12 +197,10 @@ fetch_state fetch_of(const file &f) noexcept {
 } // pairs with fetch_done
 bool fetch_running(file &f) noexcept { return fetch_of(f) == fetch_state::running; }
 
-// EAGAIN, armed: unless what was missing has come in between.
+// EAGAIN, armed: unless what was missing has come in between, and the event was not told of it already.
 bool must_wait(file &f, bool (*still)(file &)) noexcept {
-  std::uint32_t before = arm(f, EF_READ);
-  if (still(f)) return true;
-  unarm(f, EF_READ, before);
-  return false;
+  std::uint64_t before = arm(f, EF_READ);
+  return still(f) || !unarm(f, EF_READ, before);
 }
 
 } // namespace
@@ -244,11 +242,9 @@ ssize_t miss(file &f) noexcept {
   bump(f.read_misses, 1);
   f.fetch_waited = true;
   f.hits = 0;
-  std::uint32_t before = arm(f, EF_READ);
+  std::uint64_t before = arm(f, EF_READ);
   int r = start_fetch(f);
-  if (r == 0) return -EAGAIN;
-  unarm(f, EF_READ, before);
-  return r;
+  return r == 0 || !unarm(f, EF_READ, before) ? -EAGAIN : r;
 }
 
 // What a finished fetch left to tell, once its bytes are used up: 1 = nothing.
