@@ -134,11 +134,13 @@ void seeks_go_where_they_should() {
   core::close(fd);
 }
 
-void seek(int fd, off_t to) {
-  while (ef_seek(fd, to, SEEK_SET) < 0) {
+off_t seek(int fd, off_t to, int whence) {
+  off_t at;
+  while ((at = ef_seek(fd, to, whence)) < 0) {
     assert_int_equal(errno, EAGAIN); // the budget is full
     core::wait(fd, EF_WRITE);
   }
+  return at;
 }
 
 void writes_go_where_seek_says() {
@@ -150,12 +152,12 @@ void writes_go_where_seek_says() {
     r = r * 1664525 + 1013904223;
     off_t to = r % 300000;
     std::string piece = core::pattern(1 + r % 90000, r);
-    seek(fd, to);
+    assert_int_equal(seek(fd, to, SEEK_SET), to);
     core::write(fd, piece);
     assert_int_equal(ef_seek(fd, 0, SEEK_CUR), to + static_cast<off_t>(piece.size()));
     want.replace(to, piece.size(), piece);
   }
-  off_t end = ef_seek(fd, 0, SEEK_END);
+  off_t end = seek(fd, 0, SEEK_END);
   core::close(fd);
   want.resize(end);
   assert_true(core::contents(dir + "/ws") == want);
