@@ -331,7 +331,11 @@ void chunk_returned(void *arg) noexcept {
     file &f = *reinterpret_cast<file_node *>(n)->owner;
     // An exchange: post's look at who is armed must not come before it. Pairs with await_chunk.
     f.starved.exchange(false, std::memory_order_seq_cst);
-    post(f, EF_WRITE);
+    file *open; // with a reference, so that EF_CLOSE comes after it
+    if (files.get(f.handle, &open) == 0) {
+      post(f, EF_WRITE);
+      if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+    }
     unpin(f);
   }
 }

@@ -90,13 +90,12 @@ void run_open(job *j) {
     f.open_error.store(-r, std::memory_order_release); // pairs with error_of and the calls
     if (f.can_write) f.out.close();                    // writers meet the error from now on
   }
-  pin(f);
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   // A failed open makes the file ready for everything: each call tells the errno.
   const bool room = f.out.has_much_room() && here()->chunks.may_take_large();
   post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
   schedule_flush(f); // whatever was accepted, or a close, waited for this
-  unpin(f);
+  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
 }
 
 // A slot with everything that is the same for both ways of opening; not visible yet.
@@ -149,9 +148,12 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
 }
 
 int start(file &f) noexcept {
-  files.publish(f.handle);
+  const int handle = f.handle;
+  // run_open's, so that the end of a file that is closed at once comes after the news of its beginning.
+  files.add_reference(static_cast<std::uint32_t>(handle) & 0xfffff);
+  files.publish(handle);
   here()->readers.submit(&f.open_job);
-  return f.handle;
+  return handle;
 }
 
 int give_up(file &f, int error) noexcept {

@@ -3,6 +3,9 @@
 // them, disarming and answering.
 #include "core_stress.hh"
 
+#include <algorithm>
+#include <iterator>
+
 namespace {
 
 std::string dir;
@@ -151,6 +154,46 @@ void the_descriptor_of_a_drained_port_becomes_quiet(void **) {
   require(ef_port_free(p) == 0, "ef_port_free");
 }
 
+// Files that are closed while they are being opened: EF_CLOSE is the last that is told of them.
+struct lives {
+  std::atomic<bool> over[4096];
+};
+void end_of_life(void *arg, const ef_event *e, int n) {
+  auto &over = static_cast<lives *>(arg)->over;
+  for (int i = 0; i < n; ++i) {
+    auto &mine = over[reinterpret_cast<std::uintptr_t>(e[i].data)];
+    require(!mine, "nothing after EF_CLOSE");
+    if (e[i].events & EF_CLOSE) mine = true;
+  }
+}
+
+void the_end_is_told_last(void **) {
+  faulty::heal();
+  static lives all;
+  ef_port_options o{};
+  o.size = sizeof o;
+  o.notify = end_of_life;
+  o.arg = &all;
+  ef_port *p = ef_port_new(&o);
+  stress::random dice(faulty::seed());
+  core::put(dir + "/end", "text");
+  for (long round = 0, rounds = core::amount(10, 500); round < rounds; ++round) {
+    for (auto &over : all.over) over = false;
+    for (std::uintptr_t i = 0; i < std::size(all.over); ++i) {
+      int fd = core::open(dir + "/end", O_RDONLY, {}, p);
+      ef_watch(fd, EF_OPEN | EF_READ, reinterpret_cast<void *>(i));
+      ef_watch(fd, EF_CLOSE, reinterpret_cast<void *>(i));
+      for (auto spin = dice.below(1000); spin > 0; --spin) asm volatile("" ::: "memory");
+      require(ef_close(fd) == 0, "ef_close");
+    }
+    require(ef_drain(p, core::patience_ms) == 0, "ef_drain");
+    stress::await(
+        [] { return std::all_of(std::begin(all.over), std::end(all.over), [](auto &o) { return o.load(); }); },
+        "each end is told");
+  }
+  require(ef_port_free(p) == 0, "ef_port_free");
+}
+
 // From queue to notify and back, while events come: each is heard once.
 std::atomic<long> notified;
 void count_them(void *, const ef_event *, int n) { notified += n; }
@@ -196,6 +239,7 @@ int main(int, char **argv) {
       cmocka_unit_test(ports_end_while_they_are_swept),
       cmocka_unit_test(a_disarmed_sync_answers_no_later_one),
       cmocka_unit_test(the_descriptor_of_a_drained_port_becomes_quiet),
+      cmocka_unit_test(the_end_is_told_last),
       cmocka_unit_test(no_event_is_lost_between_queue_and_notify),
   };
   int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
