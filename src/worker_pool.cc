@@ -141,6 +141,8 @@ void worker_pool::work() noexcept {
     if (!j) j = sleep(&naps, &woken);
     if (!j && !woken && leave()) return;
     if (!j) continue;
+    // One that was left to a napping thread took the place of another one that this thread was woken for.
+    if (naps_ && waiting_.load(std::memory_order_relaxed) > 0) wakeup_.notify_one(); // visible with what woke us
     begun_.fetch_add(1, std::memory_order_relaxed);
     j->run(j);
     naps = naps_;
