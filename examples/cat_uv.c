@@ -20,9 +20,9 @@ static void on_alloc(ef_uv_file_t *f, size_t suggested, uv_buf_t *buf) {
 }
 
 static void next_file(ef_uv_file_t *f) {
-  int error = *names ? ef_uv_open(out.loop, f, *names, UV_FS_O_RDONLY, 0) : UV_EOF;
+  int error = UV_EOF;
+  while (*names && (error = ef_uv_open(out.loop, f, *names, UV_FS_O_RDONLY, 0))) complain(*names++, error);
   if (!error) error = ef_uv_read_start(f, on_alloc, on_read);
-  if (error && *names) complain(*names, error);
   if (error) ef_uv_close(&out, NULL);
 }
 

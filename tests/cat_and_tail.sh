@@ -25,6 +25,7 @@ if [ -x "$cat" ]; then
   timeout 20 "$cat" small none small >out 2>err; same 'a missing file' 1 $?
   same 'the others' $'small\nsmall' "$(cat out)"
   grep -q 'none: no such file' err || complain 'a missing file is not told'
+  timeout 20 "$cat" '' small '' >out 2>/dev/null; same 'an empty name' '1 small' "$? $(cat out)"
   timeout 20 "$cat" . 2>/dev/null; same 'a directory' 1 $?
   timeout 20 "$cat"; same nothing 0 $?
   timeout 20 "$cat" big 2>/dev/null | head -c 10 >out; same 'a reader that goes away' 1 "${PIPESTATUS[0]}"
