@@ -34,7 +34,7 @@ static void on_file(EV_P_ ef_ev_io *w, int revents) {
   if (from < 0 && ef_seek(w->fd, from, SEEK_END) < 0 && errno == EAGAIN) return;
   from = 0; /* placed; a shorter file is shown as a whole, and what a seek cannot do the read will tell */
   ssize_t n = ef_read(w->fd, bytes, sizeof bytes);
-  if (n > 0) fwrite(bytes, 1, (size_t)n, stdout);
+  if (n > 0 && fwrite(bytes, 1, (size_t)n, stdout) != (size_t)n) fail("standard output");
   if (n < 0 && errno != EAGAIN) fail(w->data);
   if (n == 0) at_end(EV_A_ w);
 }

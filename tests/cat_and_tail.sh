@@ -49,6 +49,14 @@ if [ -x "$tail" ]; then
   shows 'line 200'
   same 'added lines' 200 "$(grep -c '^line' shown)"
   sleep 0.2; echo cut >log; shows cut
+  if [ -c /dev/full ]; then
+    : >pages
+    timeout 20 "$tail" pages >/dev/full 2>err & full=$!
+    for _ in $(seq 100); do # whole pages: none of them stays behind for fflush to fail on
+      head -c 65536 /dev/zero >>pages; sleep 0.05; kill -0 $full 2>/dev/null || break
+    done
+    wait $full; same 'a full disk' 1 $?
+  fi
   "$tail" none 2>/dev/null; same 'a missing log' 1 $?
   "$tail" 2>/dev/null; same usage 2 $?
 fi
