@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 static const char chunked[] = "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                              "5 \t;name=\"value\";b\r\nhello\r\n1\r\n,\r\n0007 \r\n world!\r\n0\r\nTrailer: x\r\n\r\nGET";
+                              "5 \t;name=\"value\";b\r\nhello\r\n1\r\n,\r\n0007 \r\n world!\r\n"
+                              "0\r\nTrailer: x\r\n\r\nGET";
 
 struct received {
   char bytes[256];
