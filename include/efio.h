@@ -210,7 +210,8 @@ ssize_t ef_read(int fd, void *buf, size_t len);
 ssize_t ef_readv(int fd, const struct iovec *iov, int iovcnt);
 
 /* Reading without a copy: up to iovcnt spans of the bytes that are next, count of spans used; 0 = end of file. The
- * spans are valid until ef_consume, ef_read, ef_seek or ef_close of the same file. Errors as ef_readv. */
+ * spans are valid until the next ef_peek, ef_consume, ef_read, ef_seek or ef_close of the same file. Errors as
+ * ef_readv. */
 ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt);
 
 /* Moves the read position over bytes that ef_peek showed. One reader. EINVAL more than is buffered, EBADF, EBUSY. */
@@ -263,7 +264,8 @@ int ef_sync(int fd);
 /* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, needs
  * no memory. What cannot be written then (disk full, EIO) is given up: arm EF_CLOSE before, its event has the error. -1
  * with the error that sticks, if there is one: the file is closed all the same. No other event of the file is taken
- * afterwards. Owner or any thread, once. EBADF. */
+ * afterwards; a notify function that runs on another thread at the time may still have one, unless
+ * ef_watch(fd, 0, NULL) came before. Owner or any thread, once. EBADF. */
 int ef_close(int fd);
 
 /* The file as the kernel sees it now, without waiting for it: network file systems answer from their cache

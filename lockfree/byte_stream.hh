@@ -81,8 +81,9 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
 
   // Appends a private chain, first..last, linked by chunk_link(), behind the tail t: one attempt. done: the chain is
   // the stream's; retry: the tail is not t any more; closed: no more writers; the chain is still the caller's then.
+  // at: the chain's stream position, if it is done.
   // Only with a reference that keeps the stream from being recycled.
-  outcome append(Pool &pool, std::uint64_t t, chunk *first, chunk *last) noexcept {
+  outcome append(Pool &pool, std::uint64_t t, chunk *first, chunk *last, std::uint64_t *at = nullptr) noexcept {
     using namespace chunk_word;
     if (chunk_of(t) == closed) return outcome::closed;
     std::uint64_t to = link(generation_of(first->state.load(std::memory_order_relaxed)), first->index);
@@ -90,6 +91,7 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
       std::uint64_t p = ended_at_.load(std::memory_order_relaxed); // the tag tells whether it is the right one
       if ((p & tag_mask) != tag_of(t)) return outcome::retry;
       place(pool, first, last, p, none);
+      if (at) *at = p;
       // seq_cst: pairs with empty() of a consumer that has lowered the "somebody will flush this" flag.
       return tail_.compare_exchange_strong(t, to, std::memory_order_seq_cst) ? outcome::done : outcome::retry;
     }
@@ -105,6 +107,7 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
     std::uint64_t p = c->position.load(std::memory_order_relaxed); // visible with the tail
     p += bytes_of(c->state.load(std::memory_order_relaxed));       // of the sealed chunk: not older than seal's look
     place(pool, first, last, p, c->index);
+    if (at) *at = p;
     // The generation in next makes this fail if c was recycled meanwhile, whatever p was.
     if (!c->next.compare_exchange_strong(n, link(tag_of(t), first->index), std::memory_order_release,
                                          std::memory_order_relaxed)) // pairs with the loads of next

@@ -43,6 +43,11 @@ int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
   return answer(write_file(*f, &one, 1, len));
 }
 
+// Where events are not queued: until those under way have been told.
+void quiesce_direct(file &f) noexcept {
+  if (f.home->form.load(std::memory_order_acquire) == form_of_news::direct) port_quiesce(*f.home); // with its swap
+}
+
 int sticking(const file &f) noexcept {
   int e = f.open_error.load(std::memory_order_acquire);   // pairs with the opener
   return e ? e : f.error.load(std::memory_order_acquire); // pairs with stick_error
@@ -190,8 +195,7 @@ int ef_watch(int fd, unsigned events, void *data) {
   if (events == 0) {
     raise(f->tells_muted, f->tells_wanted.load(std::memory_order_seq_cst)); // before the disarming; pairs with post
     disarm(*f, ready_word::bits);
-    if (f->home->form.load(std::memory_order_acquire) == form_of_news::direct) // pairs with port_set_callback
-      port_quiesce(*f->home);                                                  // the old data is not seen again
+    quiesce_direct(*f); // the old data is not seen again
     return 0;
   }
   if (unsigned now = true_now(*f, events)) return static_cast<int>(now);
@@ -242,7 +246,7 @@ int ef_close(int fd) {
   int e = sticking(*f);
   port_busy(*f->home); // until release()
   if (f->can_write) f->out.close();
-  f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn
+  f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn, post
   f->changed.notify_all();
   schedule_flush(*f);
   return answer(-e);

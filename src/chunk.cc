@@ -169,6 +169,7 @@ void chunk_pool::fill(kind &k, slab &s) noexcept {
     k.hot_count.fetch_add(1, std::memory_order_relaxed);
     ef_free_list_push(&k.hot, &p.node);
   }
+  on_return_(arg_); // who was refused meanwhile
 }
 
 void chunk_pool::refill() noexcept {

@@ -24,7 +24,9 @@ int error_of(const file &f, unsigned bits) noexcept {
   if (int e = f.error.load(std::memory_order_acquire)) return e; // pairs with stick_error
   if (bits & EF_SYNC)
     if (int e = f.sync_error.load(std::memory_order_acquire)) return e; // pairs with the lane
-  if (bits & (EF_ERROR | EF_CLOSE))
+  if (bits & EF_ERROR)
+    if (int e = f.last_trouble.load(std::memory_order_acquire)) return e; // pairs with the lane
+  if (bits & EF_CLOSE)
     if (int e = f.trouble.load(std::memory_order_acquire)) return e; // pairs with the lane
   return bits & EF_CLOSE ? f.close_error.load(std::memory_order_acquire) : 0;
 }

@@ -44,6 +44,7 @@ enum class lane_state : std::uint8_t { idle, queued, running, rerun, ended };
 // Where the background read is. The reader moves idle -> running and done -> idle, the engine's completion running ->
 // done.
 enum class fetch_state : std::uint8_t { idle, running, done };
+enum class reading_by : std::uint8_t { nobody, reader, helper };
 // What an inline read may use; found out by the first one. Reader's; open() sets the first value.
 enum class inline_mode : std::uint8_t { never, nowait, memory };
 
@@ -84,8 +85,9 @@ struct file {
 
   std::atomic<file_state> state;
   std::atomic<int> open_error;
-  std::atomic<int> error;   // the error that sticks; first one stays
-  std::atomic<int> trouble; // passing write trouble
+  std::atomic<int> error;        // the error that sticks; first one stays
+  std::atomic<int> trouble;      // passing write trouble
+  std::atomic<int> last_trouble; // what EF_ERROR tells of it, also when it has passed
   std::atomic<int> close_error;
 
   // ---- readiness (port.cc)
@@ -115,7 +117,8 @@ struct file {
   job open_job, release_job;
 
   // ---- reading: one reader at a time, who holds `reading`
-  std::atomic<bool> reading;
+  std::atomic<reading_by> reading;
+  unsigned news_after_turn; // EF_ bits to be told by whoever holds it, once he does no more
   read_stream in;
   std::int64_t position; // of the next byte given to the caller
   std::int64_t window;   // chunks of the next background read
@@ -123,7 +126,9 @@ struct file {
   std::uint32_t inline_fill;      // bytes of the next inline read through a chunk
   std::atomic<inline_mode> how;   // reader's after open
   int pending_error;              // of a background read, to be told after its bytes
-  bool pending_end;               // a background read met the end of file
+  bool pending_end;               // a background read met the end of file, to be told
+  bool end_ahead;                 // one that read ahead did: no more of them for now
+  bool fetch_is_ahead;            // the running one was asked for by nobody
   bool fetch_stale, fetch_waited; // the running one is not wanted any more; somebody met EAGAIN because of it
   std::int64_t fetch_began;
   std::uint64_t writes_seen; // accepted when the read stream was filled

@@ -84,6 +84,7 @@ void fail(file &f, int error) noexcept {
 void write_failed(file &f, int error, bool closing) noexcept {
   if (error == EAGAIN && f.pollable) return retry_in(f, limits::retry_pipe_ns);
   if (!passes(error)) return fail(f, error);
+  f.last_trouble.store(error, std::memory_order_release); // pairs with error_of
   if (f.trouble.exchange(error, std::memory_order_seq_cst) != error) post(f, EF_ERROR);
   if (!closing) return retry_in(f, f.flush_interval_ns);
   // Nobody is left to make room for: ef_close promises an end.
@@ -205,7 +206,10 @@ bool serve_syncs(file &f) noexcept {
 // stream.
 bool settle(file &f) noexcept {
   if (!f.out.detach()) return false;
-  if (!f.dirty.load(std::memory_order_relaxed)) return true;
+  if (!f.dirty.load(std::memory_order_relaxed)) { // its writer has not come to it yet: what he wrote is written
+    if (f.can_read) post(f, EF_READ);
+    return true;
+  }
   f.dirty.store(false, std::memory_order_seq_cst); // pairs with note_write
   bool clean = f.out.empty();
   if (clean || f.dirty.exchange(true, std::memory_order_seq_cst))
@@ -250,9 +254,9 @@ void release(job *j) {
   move_state(f, file_state::closed);
   end_timer(f, f.age_timer, f.aging);
   end_timer(f, f.retry_timer, f.retrying);
+  f.home->files.fetch_sub(1, std::memory_order_release); // before the news: then the port can be freed
   post(f, EF_CLOSE);
   note_stale(f);
-  f.home->files.fetch_sub(1, std::memory_order_release); // pairs with ef_port_free
   port_not_busy(*f.home); // counted by ef_close; after `files`: a drained port can be freed
   unpin(f);
 }

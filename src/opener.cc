@@ -118,9 +118,9 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->flush_interval_ns = std::int64_t{o.flush_interval_ms} * 1'000'000;
   f->when_full = o.when_full;
   f->seekable = f->pollable = f->in_memory = false;
-  for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->closing, &f->starved, &f->parent_synced, &f->reading})
+  for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->closing, &f->starved, &f->parent_synced})
     a->store(false, std::memory_order_relaxed);
-  for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->close_error, &f->sync_error})
+  for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);
   for (auto *a :
        {&f->syncs_wanted, &f->tells_wanted, &f->tells_muted, &f->syncs_done, &f->sync_target, &f->flush_target,
@@ -132,6 +132,8 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->write_end.store(0, std::memory_order_relaxed);
   f->readiness.store(0, std::memory_order_relaxed);
   f->tells_done = 0;
+  f->reading.store(reading_by::nobody, std::memory_order_relaxed);
+  f->news_after_turn = 0;
   f->pins.store(1, std::memory_order_relaxed);
   f->data.store(o.data, std::memory_order_relaxed);
   f->lane.store(lane_state::idle, std::memory_order_relaxed);

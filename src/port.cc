@@ -200,27 +200,29 @@ void post(file &f, unsigned bits, std::uint64_t sync) noexcept {
   port_release(p);
 }
 
-std::uint64_t arm(file &f, unsigned bits) noexcept { return f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+void arm(file &f, unsigned bits) noexcept { f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
 
-bool unarm(file &f, unsigned bits, std::uint64_t before) noexcept {
-  const unsigned mine = bits & ~static_cast<unsigned>(armed_of(before) | ready_of(before));
-  if (!mine) return true;
-  const std::uint64_t w = disarm(f, mine);
-  return (armed_of(w) | ready_of(w)) & mine;
-}
-
-std::uint64_t disarm(file &f, unsigned bits) noexcept {
+void disarm(file &f, unsigned bits) noexcept {
   const std::uint64_t gone = bits | std::uint64_t{bits} << ready_shift;
   std::uint64_t w = f.readiness.load(std::memory_order_relaxed);
   while (!f.readiness.compare_exchange_weak(w, (w & ~gone) + disarming, std::memory_order_seq_cst)) {}
-  return w;
 }
 
 namespace {
 
-bool is_stale(const file &f) noexcept {
-  // Of a closed file only EF_CLOSE is news. Pairs with post.
-  return state_of(f) == file_state::closed && !(ready_of(f.readiness.load(std::memory_order_seq_cst)) & EF_CLOSE);
+// Of a closed file only EF_CLOSE is news.
+bool is_stale(const file &f, std::uint64_t w) noexcept {
+  return state_of(f) == file_state::closed && !(ready_of(w) & EF_CLOSE);
+}
+
+// Takes a stale file off the list; false: it is not, or not any more.
+bool drop_stale(file &f) noexcept {
+  std::uint64_t w = f.readiness.load(std::memory_order_seq_cst); // pairs with post
+  do {
+    if (!is_stale(f, w)) return false;
+  } while (!f.readiness.compare_exchange_weak(w, w & not_taken, std::memory_order_seq_cst));
+  unpin(f);
+  return true;
 }
 
 // By whoever finds nobody at it; otherwise the drainer comes across them anyway.
@@ -234,12 +236,7 @@ void sweep(port &p) noexcept {
   for (ef_list_node *n : parts)
     for (ef_list_node *next; n; n = next) {
       next = n->next;
-      file &f = *reinterpret_cast<file_node *>(n)->owner;
-      ef_event e;
-      if (is_stale(f)) {
-        take_event(p, n, &e);
-        continue;
-      }
+      if (drop_stale(*reinterpret_cast<file_node *>(n)->owner)) continue;
       *last = n;
       last = &n->next;
     }
@@ -264,7 +261,8 @@ int begin_draining(port &p) noexcept {
 
 void note_stale(file &f) noexcept {
   port &p = *f.home;
-  if (!(f.readiness.load(std::memory_order_seq_cst) & listed) || !is_stale(f)) return;
+  const std::uint64_t w = f.readiness.load(std::memory_order_seq_cst); // pairs with post
+  if (!(w & listed) || !is_stale(f, w)) return;
   if (p.stale.fetch_add(1, std::memory_order_relaxed) + 1 >= limits::stale_nodes) sweep(p);
 }
 
@@ -300,22 +298,8 @@ int port_next(port &p, ef_event *out, int max) noexcept {
   return count;
 }
 
-int port_event_fd(port &p) noexcept {
-  int fd = p.event_fd.load(std::memory_order_acquire); // pairs with the swap below
-  if (fd >= 0) return fd;
-  fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (fd < 0) return -errno;
-  int none = -1;
-  if (!p.event_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) { // pairs with signal_fd
-    ::close(fd);
-    return none;
-  }
-  if (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed)) signal_fd(p);
-  return fd;
-}
-
 void port_quiesce(port &p) noexcept {
-  if (calling_for == &p) return; // it would wait for itself
+  if (calling_for) return; // it would wait for itself, or for one who waits for it
   for (;;) {
     std::uint32_t key = p.quiet.prepare_wait();
     if (p.calling.load(std::memory_order_seq_cst) == 0) { // pairs with call()
@@ -333,19 +317,42 @@ void hold_queue(port &p) noexcept {
   while (begin_draining(p) != 0) ::sched_yield();
 }
 
+// Nobody holds a part of the queue back at the time of the look.
+bool news_waits(port &p) noexcept {
+  hold_queue(p);
+  const bool waits = p.pending.load(std::memory_order_relaxed) || !ef_list_empty(&p.ready);
+  p.draining.store(nobody, std::memory_order_release);
+  return waits;
+}
+
 // What was queued before there was a notify.
 void deliver_queued(port &p) noexcept {
   hold_queue(p);
-  for (ef_list_node *n : {p.pending.exchange(nullptr, std::memory_order_relaxed), ef_list_take_all(&p.ready)})
+  ef_list_node *parts[] = {p.pending.exchange(nullptr, std::memory_order_relaxed), ef_list_take_all(&p.ready)};
+  p.draining.store(nobody, std::memory_order_release);
+  for (ef_list_node *n : parts)
     for (ef_list_node *next; n; n = next) {
       next = n->next;
       ef_event e;
       if (take_event(p, n, &e)) callback_use(p).call(&e);
     }
-  p.draining.store(nobody, std::memory_order_release);
 }
 
 } // namespace
+
+int port_event_fd(port &p) noexcept {
+  int fd = p.event_fd.load(std::memory_order_acquire); // pairs with the swap below
+  if (fd >= 0) return fd;
+  fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  int none = -1;
+  if (!p.event_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) { // pairs with signal_fd
+    ::close(fd);
+    return none;
+  }
+  if (news_waits(p)) signal_fd(p);
+  return fd;
+}
 
 int port_set_callback(port &p, port_callback c) noexcept {
   if (p.changing.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
@@ -357,7 +364,7 @@ int port_set_callback(port &p, port_callback c) noexcept {
   port_quiesce(p); // from here on every post sees the new one
   if (c.notify)
     deliver_queued(p);
-  else if (!ef_list_empty(&p.ready) || p.pending.load(std::memory_order_relaxed))
+  else if (news_waits(p))
     callback_use(p).call(nullptr);
   p.changing.store(false, std::memory_order_release);
   return 0;

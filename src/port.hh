@@ -56,13 +56,8 @@ void port_release(port &p) noexcept;
 // for was stored before, and whoever arms looks for it afterwards. Any thread with a reference, or a pin, on the file.
 // sync: EF_SYNC answers the requests for it up to this number, unless they were disarmed; 0: none.
 void post(file &f, unsigned bits, std::uint64_t sync = 0) noexcept;
-// The word before, for unarm().
-std::uint64_t arm(file &f, unsigned bits) noexcept;
-// Takes an arming back, as far as it was not there before it. False: too late, the event was told. Only for bits that
-// one thread at a time arms (EF_READ).
-[[nodiscard]] bool unarm(file &f, unsigned bits, std::uint64_t before) noexcept;
-// And takes back what was not handed out. The word before.
-std::uint64_t disarm(file &f, unsigned bits) noexcept;
+void arm(file &f, unsigned bits) noexcept;
+void disarm(file &f, unsigned bits) noexcept; // and takes back what was not handed out
 inline bool armed(const file &f, unsigned bits) noexcept {
   return ready_word::armed_of(f.readiness.load(std::memory_order_seq_cst)) & bits; // pairs with arm()
 }
@@ -79,7 +74,7 @@ int port_next(port &p, ef_event *out, int max) noexcept;
 int port_event_fd(port &p) noexcept;
 int port_set_callback(port &p, port_callback c) noexcept;
 void port_abandon(port &p) noexcept;
-// Waits until no callback of the port runs; at once if called from within one.
+// Waits until no callback of the port runs; at once if called from within one, of any port.
 void port_quiesce(port &p) noexcept;
 
 void port_busy(port &p) noexcept;     // one file more has bytes to write

@@ -63,7 +63,7 @@ void absorb(file &f) noexcept {
   int used = 0;
   if (!f.fetch_stale) {
     if (left < 0) f.pending_error = static_cast<int>(-left);
-    if (left == 0) f.pending_end = true;
+    if (left == 0) (f.fetch_is_ahead ? f.end_ahead : f.pending_end) = true;
     adapt_window(f);
     for (; left > 0 && used < f.fetch_count; ++used) {
       chunk *c = f.fetch_chunks[used];
@@ -78,8 +78,8 @@ void absorb(file &f) noexcept {
   f.fetch.store(fetch_state::idle, std::memory_order_release);
 }
 
-// Starts fetching at the end of what is buffered. 0, or -ENOMEM.
-int start_fetch(file &f) noexcept {
+// Starts fetching at the end of what is buffered. ahead: somebody will want it, perhaps. 0, or -ENOMEM.
+int start_fetch(file &f, bool ahead) noexcept {
   int most = static_cast<int>(f.window), n = 0;
   for (; n < most; ++n) {
     chunk *c = here()->chunks.take_large();
@@ -92,6 +92,7 @@ int start_fetch(file &f) noexcept {
     n = 1;
   }
   f.fetch_count = n;
+  f.fetch_is_ahead = ahead;
   f.fetch_began = now_ns();
   io_request &r = f.request;
   r.osfd = f.osfd;
@@ -106,10 +107,11 @@ int start_fetch(file &f) noexcept {
 
 // Keeps a fetch going while the buffered part is used up, once waiting was seen.
 void fetch_ahead(file &f) noexcept {
-  if (f.window < 2 || f.pending_error || f.pending_end || !f.in.has_room(f.window) ||
+  if (f.window < 2 || f.pending_error || f.pending_end || f.end_ahead || !f.in.has_room(f.window) ||
       f.fetch.load(std::memory_order_relaxed) != fetch_state::idle)
     return;
-  if (f.in.size() < static_cast<std::uint64_t>(f.window) * limits::chunk_bytes / 2 && f.in.size() > 0) start_fetch(f);
+  if (f.in.size() < static_cast<std::uint64_t>(f.window) * limits::chunk_bytes / 2 && f.in.size() > 0)
+    start_fetch(f, true);
 }
 
 // ---- Inline
@@ -197,19 +199,13 @@ fetch_state fetch_of(const file &f) noexcept {
 } // pairs with fetch_done
 bool fetch_running(file &f) noexcept { return fetch_of(f) == fetch_state::running; }
 
-// EAGAIN, armed: unless what was missing has come in between, and the event was not told of it already.
-bool must_wait(file &f, bool (*still)(file &)) noexcept {
-  std::uint64_t before = arm(f, EF_READ);
-  return still(f) || !unarm(f, EF_READ, before);
-}
-
 } // namespace
 
 void start_over_at(file &f, std::int64_t position) noexcept {
   f.in.clear();
   f.position = position;
   f.pending_error = 0;
-  f.pending_end = false;
+  f.pending_end = f.end_ahead = false;
   f.window = 1;
   f.hits = 0;
   f.inline_fill = limits::small_chunk_bytes;
@@ -217,23 +213,18 @@ void start_over_at(file &f, std::int64_t position) noexcept {
 }
 
 ssize_t check_ready(file &f) noexcept {
-  for (;;) {
-    switch (state_of(f)) {
-    case file_state::open:
-      break;
-    case file_state::failed:
-      return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
-    case file_state::opening:
-      if (must_wait(f, [](file &g) { return state_of(g) == file_state::opening; })) return -EAGAIN;
-      continue;
-    default:
-      return -EBADF;
-    }
-    if (own_writes_settled(f)) return 1;
-    if (must_wait(f, [](file &g) { return !g.out.empty() && !g.error.load(std::memory_order_seq_cst); }))
-      return -EAGAIN;
-    if (f.error.load(std::memory_order_relaxed)) return 1; // they never will be
+  switch (state_of(f)) {
+  case file_state::open:
+    break;
+  case file_state::failed:
+    return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  case file_state::opening:
+    return wait_while(f, EF_READ, [](file &g) { return state_of(g) == file_state::opening; });
+  default:
+    return -EBADF;
   }
+  if (own_writes_settled(f) || f.error.load(std::memory_order_seq_cst)) return 1; // or they never will be
+  return wait_while(f, EF_READ, [](file &g) { return !g.out.empty() && !g.error.load(std::memory_order_seq_cst); });
 }
 
 namespace {
@@ -242,9 +233,8 @@ ssize_t miss(file &f) noexcept {
   bump(f.read_misses, 1);
   f.fetch_waited = true;
   f.hits = 0;
-  std::uint64_t before = arm(f, EF_READ);
-  int r = start_fetch(f);
-  return r == 0 || !unarm(f, EF_READ, before) ? -EAGAIN : r;
+  int r = start_fetch(f, false);
+  return r ? r : wait_while(f, EF_READ, fetch_running);
 }
 
 // What a finished fetch left to tell, once its bytes are used up: 1 = nothing.
@@ -272,11 +262,10 @@ ssize_t obtain(file &f, const iovec *iov, int count, bool *given) noexcept {
     if (s == fetch_state::idle) break;
     if (s == fetch_state::done) continue; // it ended after absorb() had looked: its bytes come first
     f.fetch_waited = true;
-    if (must_wait(f, fetch_running)) {
-      bump(f.read_misses, 1);
-      return -EAGAIN;
-    }
+    bump(f.read_misses, 1);
+    return wait_while(f, EF_READ, fetch_running);
   }
+  f.end_ahead = false; // the kernel is asked again
   if (!iov && f.how.load(std::memory_order_relaxed) != inline_mode::never && (r = fill_inline(f)) != want_fetch)
     return r;
   if (iov && (r = read_inline(f, iov, count, length_of(iov, count))) != want_fetch) {
@@ -351,7 +340,7 @@ void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexc
   f.inline_fill = limits::small_chunk_bytes;
   f.how.store(inline_mode::never, std::memory_order_relaxed);
   f.pending_error = 0;
-  f.pending_end = f.fetch_stale = f.fetch_waited = false;
+  f.pending_end = f.end_ahead = f.fetch_is_ahead = f.fetch_stale = f.fetch_waited = false;
   f.writes_seen = 0;
   f.fetch_count = 0;
   f.fetch.store(fetch_state::idle, std::memory_order_relaxed);
@@ -378,9 +367,11 @@ bool maybe_readable(file &f) noexcept {
 
 void fetch_for(file &f) noexcept {
   if (!f.can_read || state_of(f) != file_state::open) return; // the opener tells
-  reading_turn turn(f);
-  if (!turn || maybe_readable(f)) return;
-  if (own_writes_settled(f) && f.fetch.load(std::memory_order_relaxed) == fetch_state::idle) start_fetch(f);
+  reading_turn turn(f, reading_by::helper);
+  if (f.can_write && !f.out.empty()) return flush_now(f);
+  // Never what was peeked at: that is the reader's.
+  if (f.in.size() > 0 || maybe_readable(f) || fetch_of(f) != fetch_state::idle) return;
+  if (own_writes_settled(f)) start_fetch(f, false);
 }
 
 } // namespace ef

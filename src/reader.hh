@@ -18,7 +18,7 @@ off_t seek_file(file &f, off_t offset, int whence) noexcept;
 
 // Would a read be worth a call? Any thread, no side effect.
 bool maybe_readable(file &f) noexcept;
-// Sees to it that it will be, for somebody who armed EF_READ or waits for it. Does nothing if another thread reads.
+// Sees to it that it will be, for somebody who armed EF_READ or waits for it.
 void fetch_for(file &f) noexcept;
 
 void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept; // a new life

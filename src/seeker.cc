@@ -46,26 +46,23 @@ off_t seek_origin(file &f, int whence) noexcept {
 
 // The budget is full of bytes for other places. The event comes when there is room, or, where reading comes first,
 // when all is written.
-int refuse(file &f) noexcept {
+ssize_t refuse(file &f) noexcept {
   const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
-  arm(f, bit);
-  if (f.out.has_much_room())
-    post(f, bit);
-  else
-    flush_now(f);
-  return -EAGAIN;
+  flush_now(f);
+  return wait_while(f, bit, [](file &g) { return !g.out.has_much_room(); });
 }
 
-int seek_writes(file &f, std::int64_t to) noexcept {
+ssize_t seek_writes(file &f, std::int64_t to) noexcept {
   if (!f.can_write || f.append || to == write_position(f)) return 0;
   if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
   const bool all_written = f.out.empty();
   const std::int64_t end = end_of_run(f);
-  if (int r = f.out.move_to(to)) return r == -EPIPE ? -EBADF : r == -EAGAIN ? refuse(f) : r;
+  std::uint64_t at; // not `accepted`: another thread's bytes may be behind the marker already
+  if (int r = f.out.move_to(to, &at)) return r == -EPIPE ? -EBADF : r == -EAGAIN ? refuse(f) : r;
   // What is in the file counts there, also when it is cut short later.
   const std::int64_t farthest = all_written ? 0 : std::max(end, f.write_end.load(std::memory_order_relaxed));
   f.write_end.store(farthest, std::memory_order_relaxed);
-  f.write_base_since.store(f.out.accepted(), std::memory_order_relaxed);
+  f.write_base_since.store(at, std::memory_order_relaxed);
   f.write_base.store(to, std::memory_order_relaxed);
   note_write(f);
   if (f.out.backlog()) schedule_flush(f);
@@ -74,11 +71,8 @@ int seek_writes(file &f, std::int64_t to) noexcept {
 
 int wait_for_open(file &f) noexcept {
   const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
-  if (state_of(f) == file_state::opening) {
-    arm(f, bit);
-    if (state_of(f) != file_state::opening) post(f, bit); // it ended in between: the event comes at once
-    return -EAGAIN;
-  }
+  if (state_of(f) == file_state::opening)
+    return static_cast<int>(wait_while(f, bit, [](file &g) { return state_of(g) == file_state::opening; }));
   return state_of(f) == file_state::failed ? -f.open_error.load(std::memory_order_acquire) : 0; // pairs with the opener
 }
 
@@ -93,7 +87,7 @@ off_t seek_file(file &f, off_t offset, int whence) noexcept {
   if (origin < 0) return origin;
   if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;
   if (to < 0) return -EINVAL;
-  if (int r = seek_writes(f, to)) return r;
+  if (ssize_t r = seek_writes(f, to)) return r;
   if (f.can_read && to != f.position) start_over_at(f, to);
   return to;
 }

@@ -91,7 +91,9 @@ std::int64_t worker_pool::relieve(std::int64_t now) noexcept {
 
 job *worker_pool::take() noexcept {
   std::uint64_t v;
-  if (queue_.pop(&v)) {
+  // Now and then the overflow first: jobs that always come again must not keep the others out.
+  const bool overflow_first = begun_.load(std::memory_order_relaxed) % 64 == 63 && !ef_list_empty(&overflow_);
+  if (!overflow_first && queue_.pop(&v)) {
     waiting_.fetch_sub(1, std::memory_order_relaxed); // too high for a moment is as good
     return reinterpret_cast<job *>(static_cast<std::uintptr_t>(v));
   }

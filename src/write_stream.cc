@@ -146,7 +146,7 @@ void write_stream::give_chain(chunk *first, chunk *last) noexcept {
   }
 }
 
-int write_stream::move_to(std::int64_t offset) noexcept {
+int write_stream::move_to(std::int64_t offset, std::uint64_t *at) noexcept {
   const bool room = chunks_.fetch_add(1, std::memory_order_seq_cst) < chunks_max_; // pairs with give()
   chunk *c = room ? pool().take_small() : nullptr;
   if (!c) {
@@ -155,7 +155,7 @@ int write_stream::move_to(std::int64_t offset) noexcept {
   }
   chunk_begin(*c, 0, offset);
   stream::outcome o;
-  while ((o = stream_.append(*this, tail(), c, c)) == stream::outcome::retry) {}
+  while ((o = stream_.append(*this, tail(), c, c, at)) == stream::outcome::retry) {}
   if (o == stream::outcome::done) return 0;
   give_back(c);
   return -EPIPE;

@@ -60,8 +60,9 @@ class write_stream {
   // full, -ENOBUFS the process's pool is, -ENOMEM, -EPIPE closed.
   ssize_t put(byte_source from, std::size_t n) noexcept;
 
-  // What is accepted from now on belongs at this file offset. 0, -EAGAIN the budget is full, -ENOMEM, -EPIPE.
-  int move_to(std::int64_t offset) noexcept;
+  // What is accepted from now on, at this stream position and behind it, belongs at this file offset. 0, -EAGAIN the
+  // budget is full, -ENOMEM, -EPIPE.
+  int move_to(std::int64_t offset, std::uint64_t *at) noexcept;
 
   std::uint64_t accepted() const noexcept { return stream_.accepted(const_cast<write_stream &>(*this)); }
   bool empty() const noexcept { return stream_.empty(); }

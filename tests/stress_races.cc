@@ -37,6 +37,26 @@ void a_fetch_that_ends_between_two_looks_loses_no_byte(void **) {
   }
 }
 
+// Somebody who waits for a file to become readable is no second reader.
+void waiting_keeps_nobody_from_reading(void **) {
+  faulty::heal();
+  faulty::now.nowait_none = 1;
+  const std::string all = core::pattern(2 << 20);
+  core::put(dir + "/wait", all);
+  for (long i = 0, runs = core::amount(20, 2000); i < runs; ++i) {
+    int fd = core::open(dir + "/wait", O_RDONLY);
+    std::atomic<bool> over{false};
+    std::thread waiter([&] {
+      while (!over) require(ef_wait(fd, EF_READ, core::patience_ms) == EF_READ, "readable, at the end, too");
+    });
+    std::string got = core::read_all(fd, 3000); // nothing but EAGAIN is an error to it
+    require(got == all, "the bytes of the file");
+    over = true;
+    waiter.join();
+    core::close(fd);
+  }
+}
+
 // The age of bytes is looked at while the next ones come in: they are written by their age, whatever the order.
 void bytes_that_come_while_others_age_are_written_by_their_age(void **) {
   faulty::heal();
@@ -86,6 +106,43 @@ void ports_end_while_they_are_swept(void **) {
     int f = core::open(dir + "/s", O_RDONLY);
     require((f & 0xfffff) < 2000, "slots are used again");
     core::close(f);
+  }
+}
+
+// Files that lie on a list that nobody drains are swept off it; the news of their end is not.
+void no_end_is_swept_away(void **) {
+  faulty::heal();
+  for (long n = 0, rounds = core::amount(100, 20000); n < rounds; ++n) {
+    ef_port *p = ef_port_new(nullptr);
+    constexpr int files = 200;
+    std::vector<int> fd;
+    for (int i = 0; i < files; ++i) {
+      fd.push_back(core::open(dir + "/swept", O_RDONLY | O_CREAT, {}, p));
+      ef_watch(fd[i], EF_OPEN, nullptr);
+    }
+    for (int f : fd) require(ef_wait(f, EF_OPEN, core::patience_ms) == EF_OPEN, "opened");
+    for (int f : fd) {
+      ef_watch(f, EF_CLOSE, nullptr);
+      require(ef_close(f) == 0, "ef_close");
+    }
+    require(ef_drain(p, core::patience_ms) == 0, "ef_drain");
+    int ends = 0;
+    for (ef_event e; ef_port_next(p, &e, 1) == 1;) ends += e.events == EF_CLOSE;
+    require(ends == files, "each end is told");
+    require(ef_port_free(p) == 0, "ef_port_free");
+  }
+}
+
+// The end of its last file told, a port can be freed at once.
+void a_port_is_free_after_the_last_end(void **) {
+  faulty::heal();
+  for (long n = 0, rounds = core::amount(500, 50000); n < rounds; ++n) {
+    ef_port *p = ef_port_new(nullptr);
+    int fd = core::open(dir + "/last", O_WRONLY | O_CREAT, {}, p);
+    ef_watch(fd, EF_CLOSE, nullptr);
+    require(ef_close(fd) == 0, "ef_close");
+    while (next_or_none(p).events != EF_CLOSE) {}
+    require(ef_port_free(p) == 0, "ef_port_free after EF_CLOSE");
   }
 }
 
@@ -235,8 +292,11 @@ int main(int, char **argv) {
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_fetch_that_ends_between_two_looks_loses_no_byte),
+      cmocka_unit_test(waiting_keeps_nobody_from_reading),
       cmocka_unit_test(bytes_that_come_while_others_age_are_written_by_their_age),
       cmocka_unit_test(ports_end_while_they_are_swept),
+      cmocka_unit_test(no_end_is_swept_away),
+      cmocka_unit_test(a_port_is_free_after_the_last_end),
       cmocka_unit_test(a_disarmed_sync_answers_no_later_one),
       cmocka_unit_test(the_descriptor_of_a_drained_port_becomes_quiet),
       cmocka_unit_test(the_end_is_told_last),

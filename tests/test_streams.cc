@@ -178,6 +178,52 @@ void a_handle_sees_its_own_writes() {
   core::close(fd);
 }
 
+// Bytes that were peeked at stay where they are, whatever is written, watched or waited for meanwhile.
+void peeked_bytes_stay() {
+  core::put(dir + "/peek", core::pattern(50000));
+  int fd = core::open(dir + "/peek", O_RDWR);
+  iovec v{};
+  ssize_t n;
+  while ((n = ef_peek(fd, &v, 1)) < 0) core::wait(fd, EF_READ);
+  assert_int_equal(n, 1);
+  std::string seen(static_cast<char *>(v.iov_base), v.iov_len);
+  core::write(fd, "more");
+  ef_watch(fd, EF_READ, nullptr);
+  core::wait(fd, EF_READ);
+  core::write(fd, core::pattern(200000, 5)); // would use the chunk again
+  ef_watch(fd, EF_READ, nullptr);
+  assert_true(std::string(static_cast<char *>(v.iov_base), v.iov_len) == seen);
+  core::close(fd);
+}
+
+// Read-ahead that met the end does not tell it when the file has grown since.
+void an_end_that_was_met_ahead_is_not_told_late() {
+  std::string all = core::pattern(700000), more = core::pattern(1000, 8);
+  core::put(dir + "/end", all);
+  int fd = core::open(dir + "/end", O_RDONLY);
+  std::string got;
+  std::vector<char> b(60000);
+  while (got.size() < all.size()) {
+    ssize_t r = ef_read(fd, b.data(), b.size());
+    if (r < 0) {
+      core::wait(fd, EF_READ);
+      continue;
+    }
+    assert_true(r > 0);
+    got.append(b.data(), static_cast<std::size_t>(r));
+    ::usleep(2000); // a fetch that is under way ends
+    if (got.size() > all.size() - 100000 && !more.empty()) {
+      FILE *f = std::fopen((dir + "/end").c_str(), "a");
+      assert_int_equal(std::fwrite(more.data(), 1, more.size(), f), more.size());
+      assert_int_equal(std::fclose(f), 0);
+      all += more;
+      more.clear();
+    }
+  }
+  assert_true(got == all);
+  core::close(fd);
+}
+
 void a_file_that_grew_is_read_on() {
   int out = core::open(dir + "/g", O_WRONLY | O_CREAT | O_APPEND), in = core::open(dir + "/g", O_RDONLY | O_CREAT);
   std::string all;
@@ -235,6 +281,8 @@ int main() {
       IN_EVERY_MODE(seeks_go_where_they_should),
       IN_EVERY_MODE(writes_go_where_seek_says),
       IN_EVERY_MODE(a_handle_sees_its_own_writes),
+      IN_EVERY_MODE(peeked_bytes_stay),
+      IN_EVERY_MODE(an_end_that_was_met_ahead_is_not_told_late),
       IN_EVERY_MODE(a_file_that_grew_is_read_on),
       IN_EVERY_MODE(appends_go_to_the_end_whatever_seek_says),
       IN_EVERY_MODE(an_adopted_descriptor_goes_on_at_its_offset),

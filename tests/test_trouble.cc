@@ -40,6 +40,22 @@ ef_event expect(unsigned bits) {
   }
 }
 
+// Trouble that has passed by the time that its event is taken is told with its name all the same.
+void trouble_that_passed_keeps_its_name(void **) {
+  faulty::now.write_errno = ENOSPC;
+  ef_file_options o{};
+  o.flush_interval_ms = 10;
+  int fd = core::open(dir + "/passed", O_WRONLY | O_CREAT, o, port);
+  core::write(fd, "a line\n");
+  for (int ms = 0; core::stats(fd).write_trouble == 0 && ms < core::patience_ms; ++ms) ::usleep(1000);
+  faulty::heal();
+  for (int ms = 0; core::stats(fd).written == 0 && ms < core::patience_ms; ++ms) ::usleep(1000);
+  assert_int_equal(core::stats(fd).write_trouble, 0);
+  assert_int_equal(expect(EF_ERROR).error, ENOSPC);
+  core::close(fd, port);
+  assert_true(core::contents(dir + "/passed") == "a line\n");
+}
+
 // Accepted bytes are kept while there is no room and go on when there is; in between the caller is told and refused.
 void no_space_is_told_and_passes(int error) {
   std::string path = dir + "/full" + std::to_string(error);
@@ -270,6 +286,7 @@ int main() {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {
       TEST(a_full_disk_keeps_bytes_and_resumes),
+      TEST(trouble_that_passed_keeps_its_name),
       TEST(closing_on_a_full_disk_gives_up_and_says_so),
       TEST(an_io_error_sticks),
       TEST(a_failed_sync_is_final),
