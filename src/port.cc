@@ -17,7 +17,7 @@ namespace {
 
 using namespace ready_word;
 
-enum drainer : int { nobody, owner, sweeper };
+enum drainer : int { nobody, owner, sweeper }; // sweeper: for a moment, and calls nobody meanwhile
 
 thread_local port *calling_for = nullptr; // inside a callback of this port
 
@@ -245,12 +245,11 @@ void sweep(port &p) noexcept {
   p.draining.store(nobody, std::memory_order_release);
 }
 
-// 0, or -EBUSY: another owner is in there. A sweeper is waited for: it is there only where nobody drained for long, and
-// calls nobody.
-int begin_draining(port &p) noexcept {
+// 0, or -EBUSY: another owner is in there. A sweeper is waited for.
+int begin_draining(port &p, drainer as) noexcept {
   for (;;) {
     int who = nobody;
-    if (p.draining.compare_exchange_weak(who, owner, std::memory_order_acquire))
+    if (p.draining.compare_exchange_weak(who, as, std::memory_order_acquire))
       return 0; // pairs with the stores of nobody
     if (who == owner) return -EBUSY;
     if (who == sweeper) ::sched_yield();
@@ -287,7 +286,7 @@ int take_events(port &p, ef_event *out, int max) noexcept {
 
 int port_next(port &p, ef_event *out, int max) noexcept {
   if (direct(p)) return -ENOTSUP;
-  if (int busy = begin_draining(p)) return busy;
+  if (int busy = begin_draining(p, owner)) return busy;
   port_reference(p); // an abandoned port's last file may be freed in here
   int count = take_events(p, out, max);
   // Called for nothing, perhaps because of a signal that came after its event was taken: nobody else would clear it.
@@ -313,13 +312,13 @@ void port_quiesce(port &p) noexcept {
 namespace {
 
 // Alone with the queue until `draining` is set back. Whoever is in there does not stay.
-void hold_queue(port &p) noexcept {
-  while (begin_draining(p) != 0) ::sched_yield();
+void hold_queue(port &p, drainer as) noexcept {
+  while (begin_draining(p, as) != 0) ::sched_yield();
 }
 
 // Nobody holds a part of the queue back at the time of the look.
 bool news_waits(port &p) noexcept {
-  hold_queue(p);
+  hold_queue(p, sweeper);
   const bool waits = p.pending.load(std::memory_order_relaxed) || !ef_list_empty(&p.ready);
   p.draining.store(nobody, std::memory_order_release);
   return waits;
@@ -327,7 +326,7 @@ bool news_waits(port &p) noexcept {
 
 // What was queued before there was a notify.
 void deliver_queued(port &p) noexcept {
-  hold_queue(p);
+  hold_queue(p, sweeper);
   ef_list_node *parts[] = {p.pending.exchange(nullptr, std::memory_order_relaxed), ef_list_take_all(&p.ready)};
   p.draining.store(nobody, std::memory_order_release);
   for (ef_list_node *n : parts)
@@ -374,7 +373,7 @@ void port_abandon(port &p) noexcept {
   p.abandoned.store(true, std::memory_order_seq_cst); // pairs with post()
   p.callback.store(nullptr, std::memory_order_seq_cst);
   port_quiesce(p);
-  hold_queue(p); // for ever: nobody sweeps it any more
+  hold_queue(p, owner); // for ever: nobody sweeps it any more
   drop(p, p.pending.exchange(nullptr, std::memory_order_relaxed));
   drop(p, ef_list_take_all(&p.ready));
 }
