@@ -234,7 +234,8 @@ static void print_statistics(void) {
   printf("httpd_ev: %llu connections, %llu requests (2xx %llu, 3xx %llu, 4xx %llu, 5xx %llu), %llu body bytes\n",
          N(server.connected), N(server.requests), N(server.classes[2]), N(server.classes[3]), N(server.classes[4]),
          N(server.classes[5]), N(server.bytes));
-  printf("httpd_ev: reads answered from memory %llu, waited for %llu, bytes fetched in the background %llu\n",
+  printf("httpd_ev: reads answered from memory %llu, waited for %llu, bytes read by the library's threads %llu "
+         "(the rest the kernel had read ahead)\n",
          N(server.read_hits), N(server.read_waits), N(server.read_background));
   printf("httpd_ev: access log lines %llu, dropped %llu; time-outs %llu\n", N(server.log.lines), N(server.log.dropped),
          N(server.timeouts));

@@ -170,9 +170,9 @@ int ef_port_notify(ef_port *port, ef_notify_fn *notify, void *arg);
 /* The port of a file. Any thread. EBADF. */
 ef_port *ef_port_of(int fd);
 
-/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every ef_close is
- * over, at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never from wake or notify.
- * ETIMEDOUT: time is up, the rest is still kept. */
+/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every open and
+ * ef_close is over, at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never from
+ * wake or notify. ETIMEDOUT: time is up, the rest is still kept. */
 int ef_drain(ef_port *port, int timeout_ms);
 
 /* Fills *out; out->size must be set. Any thread. EFAULT, EINVAL size. */
@@ -238,8 +238,8 @@ ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt);
  * these are true now and nothing was armed; 0: armed, one shot. data is handed back in events of this file. events 0
  * disarms all and takes back events not yet taken: after it the old data is not seen again. EF_SYNC and EF_CLOSE are
  * never true beforehand: arm them before ef_sync (which arms EF_SYNC itself) and ef_close. Readiness to read is a hint:
- * the bytes are worth asking for; if they left the page cache the call answers EAGAIN and arms. Owner. EBADF, EINVAL
- * bits. */
+ * the bytes are worth asking for; if they left the page cache the call answers EAGAIN and arms. Owner. EBADF (also if
+ * the file was not opened for any of the bits), EINVAL bits. */
 int ef_watch(int fd, unsigned events, void *data);
 
 /* EF_READ | EF_WRITE as far as true now. No side effect. Any thread. EBADF. */
@@ -247,8 +247,8 @@ int ef_ready(int fd);
 
 /* Blocks until one of EF_READ, EF_WRITE, EF_OPEN is true or, with EF_SYNC, until every byte accepted before the call is
  * durable, at most timeout_ms (-1 = for ever). The true bits, 0 when time is up. Takes no events from the port. Any
- * thread, but it blocks: not a loop's. EBADF, EINVAL bits, or EF_SYNC with others; with EF_SYNC the error that sticks.
- */
+ * thread, but it blocks: not a loop's. EBADF (as ef_watch), EINVAL bits, or EF_SYNC with others; with EF_SYNC the error
+ * that sticks. */
 int ef_wait(int fd, unsigned events, int timeout_ms);
 
 /* Starts writing out what is accepted; returns at once. Any thread. EBADF (also not for writing), the error

@@ -61,6 +61,14 @@ unsigned true_now(file &f, unsigned events) noexcept {
   return now;
 }
 
+// Can none of these come true, by the way in which the file was opened?
+bool in_vain(const file &f, unsigned events) noexcept {
+  unsigned never = 0;
+  if (!f.can_read) never |= EF_READ;
+  if (!f.can_write) never |= EF_WRITE | EF_SYNC;
+  return !(events & ~never);
+}
+
 // Sees to it that what is waited for will come.
 void help_along(file &f, unsigned events) noexcept {
   if (events & EF_READ) fetch_for(f);
@@ -191,6 +199,7 @@ int ef_watch(int fd, unsigned events, void *data) {
   file_reference f(fd);
   if (f.error()) return answer(f.error());
   if (events & ~known) return answer(-EINVAL);
+  if (events && in_vain(*f, events)) return answer(-EBADF);
   f->data.store(data, std::memory_order_release); // pairs with event_of
   if (events == 0) {
     raise(f->tells_muted, f->tells_wanted.load(std::memory_order_seq_cst)); // before the disarming; pairs with post
@@ -216,6 +225,7 @@ int ef_wait(int fd, unsigned events, int timeout_ms) {
   if (f.error()) return answer(f.error());
   if (events == EF_SYNC) return answer(wait_for_sync(*f, deadline));
   if (events == 0 || (events & ~(EF_READ | EF_WRITE | EF_OPEN))) return answer(-EINVAL);
+  if (in_vain(*f, events)) return answer(-EBADF);
   return answer(wait_for_bits(*f, events, deadline));
 }
 

@@ -95,7 +95,11 @@ void run_open(job *j) {
   const bool room = f.out.has_much_room() && here()->chunks.may_take_large();
   post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
   schedule_flush(f); // whatever was accepted, or a close, waited for this
+  port &p = *f.home;
+  port_reference(p); // the file may be gone in the next line
   if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+  port_not_busy(p);
+  port_release(p);
 }
 
 // A slot with everything that is the same for both ways of opening; not visible yet.
@@ -153,6 +157,7 @@ int start(file &f) noexcept {
   const int handle = f.handle;
   // run_open's, so that the end of a file that is closed at once comes after the news of its beginning.
   files.add_reference(static_cast<std::uint32_t>(handle) & 0xfffff);
+  port_busy(*f.home); // until the open is over: ef_drain waits for what it makes
   files.publish(handle);
   here()->readers.submit(&f.open_job);
   return handle;

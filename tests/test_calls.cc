@@ -67,6 +67,8 @@ void a_file_for_reading_refuses_writes_and_the_other_way_round(void **) {
   FAILS_WITH(ef_flush(r), EBADF);
   FAILS_WITH(ef_sync(r), EBADF);
   FAILS_WITH(ef_wait(r, EF_SYNC, 10), EBADF);
+  FAILS_WITH(ef_wait(r, EF_WRITE, 10), EBADF);
+  FAILS_WITH(ef_watch(r, EF_WRITE | EF_SYNC, nullptr), EBADF);
   FAILS_WITH(ef_read(w, b, 1), EBADF);
   FAILS_WITH(ef_readv(w, &v, 1), EBADF);
   FAILS_WITH(ef_peek(w, &v, 1), EBADF);

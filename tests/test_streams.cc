@@ -178,6 +178,16 @@ void a_handle_sees_its_own_writes() {
   core::close(fd);
 }
 
+void draining_waits_for_opens() {
+  std::string made = dir + "/made", cut = dir + "/cut";
+  core::put(cut, "old");
+  int a = core::open(made, O_WRONLY | O_CREAT), b = core::open(cut, O_WRONLY | O_TRUNC);
+  assert_int_equal(ef_drain(nullptr, core::patience_ms), 0);
+  assert_true(core::contents(made).empty() && core::contents(cut).empty());
+  core::close(a);
+  core::close(b);
+}
+
 // Bytes that were peeked at stay where they are, whatever is written, watched or waited for meanwhile.
 void peeked_bytes_stay() {
   core::put(dir + "/peek", core::pattern(50000));
@@ -281,6 +291,7 @@ int main() {
       IN_EVERY_MODE(seeks_go_where_they_should),
       IN_EVERY_MODE(writes_go_where_seek_says),
       IN_EVERY_MODE(a_handle_sees_its_own_writes),
+      IN_EVERY_MODE(draining_waits_for_opens),
       IN_EVERY_MODE(peeked_bytes_stay),
       IN_EVERY_MODE(an_end_that_was_met_ahead_is_not_told_late),
       IN_EVERY_MODE(a_file_that_grew_is_read_on),

@@ -87,7 +87,7 @@ cold_sum=$(sum "$cold")
 make_cold "$cold"
 resident=$(cached "$cold")
 say "Of the cold file ${resident:-an unknown part} is in the page cache," \
-  "on $(stat -f -c %T "$work")."
+  "on $(df --output=fstype "$work" | tail -1)."
 
 # ---- httpd_ev: cold and hot at the same time
 

@@ -41,11 +41,12 @@ done
 
 say "manual: $man"
 for page in "$S"/man/*.[37]; do
+  case $page in */efio_*.7) continue ;; esac # of the inside, whose headers are not installed
   [ -e "$page" ] || continue
   put "$page" "$man/man${page##*.}/${page##*/}" 644
 done
 # Names that share a page are links to it.
-[ ! -d "$S/man" ] || "$S/tools/man-names.sh" "$S"/man/*.[37] 2>/dev/null | while read -r name section file; do
+[ ! -d "$S/man" ] || "$S/tools/man-names.sh" "$S"/man/*.3 2>/dev/null | while read -r name section file; do
   [ -e "$S/man/$name.$section" ] || alias "$file" "$man/man$section/$name.$section"
 done
 
