@@ -245,6 +245,9 @@ turn run_turn(file &f) noexcept {
 void release(job *j) {
   file &f = *static_cast<file *>(j->owner);
   if (f.osfd >= 0) {
+    // Of an adopted descriptor, which others may share, the kernel's offset goes where ours went.
+    if (!f.path && f.can_write && f.seekable && !f.append)
+      ::lseek(f.osfd, f.write_offset.load(std::memory_order_relaxed), SEEK_SET);
     int r = sys->close(f.osfd);
     if (r < 0) f.close_error.store(-r, std::memory_order_release); // pairs with error_of
   }

@@ -205,6 +205,8 @@ int open_descriptor(port &p, int osfd, const ef_file_options *options) noexcept 
   if (flags < 0) return -errno;
   if ((flags & O_PATH) || (flags & O_ACCMODE) == O_ACCMODE) return -EBADF;
   if (flags & O_DIRECT) return -EINVAL;
+  // As standard output mostly is: for writing, then.
+  if ((flags & O_ACCMODE) == O_RDWR && ::isatty(osfd)) flags = (flags & ~O_ACCMODE) | O_WRONLY;
   if (int r = here()->readers.ensure_started()) return r;
   file *f;
   int handle = prepare(p, flags & ~(O_CREAT | O_TMPFILE), o, &f);

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace ef {
@@ -17,13 +18,21 @@ namespace ef {
 std::atomic<process *> the_process{nullptr};
 constinit immortal<file_slots> file_table;
 
+// All zero and, where the C library maps it anew, not touched. The address to be freed stands behind it.
 void *file_memory::obtain(std::size_t bytes) noexcept {
-  void *memory = std::aligned_alloc(limits::page_bytes, bytes); // bytes: whole pages
-  if (memory) discard(memory, bytes);                           // all zero, and not touched
+  void *all = std::calloc(1, bytes + limits::page_bytes + sizeof all);
+  if (!all) return nullptr;
+  auto at = (reinterpret_cast<std::uintptr_t>(all) + limits::page_bytes - 1) / limits::page_bytes * limits::page_bytes;
+  auto *memory = reinterpret_cast<char *>(at);
+  std::memcpy(memory + bytes, &all, sizeof all);
   return memory;
 }
 
-void file_memory::drop(void *memory, std::size_t) noexcept { std::free(memory); }
+void file_memory::drop(void *memory, std::size_t bytes) noexcept {
+  void *all;
+  std::memcpy(&all, static_cast<char *>(memory) + bytes, sizeof all);
+  std::free(all);
+}
 
 std::atomic<unsigned> fork_epoch{0};
 

@@ -178,6 +178,19 @@ void a_handle_sees_its_own_writes() {
   core::close(fd);
 }
 
+// Who shares an adopted descriptor goes on behind what was written through it.
+void the_offset_of_an_adopted_descriptor_moves_along() {
+  int shared = ::open((dir + "/shared").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), mine = ::dup(shared);
+  assert_true(shared >= 0 && mine >= 0);
+  assert_int_equal(::write(shared, "before ", 7), 7);
+  int fd = ef_fdopen(nullptr, mine, nullptr);
+  core::write(fd, "by efio ");
+  core::close(fd);
+  assert_int_equal(::write(shared, "after", 5), 5);
+  assert_int_equal(::close(shared), 0);
+  assert_true(core::contents(dir + "/shared") == "before by efio after");
+}
+
 void draining_waits_for_opens() {
   std::string made = dir + "/made", cut = dir + "/cut";
   core::put(cut, "old");
@@ -292,6 +305,7 @@ int main() {
       IN_EVERY_MODE(writes_go_where_seek_says),
       IN_EVERY_MODE(a_handle_sees_its_own_writes),
       IN_EVERY_MODE(draining_waits_for_opens),
+      IN_EVERY_MODE(the_offset_of_an_adopted_descriptor_moves_along),
       IN_EVERY_MODE(peeked_bytes_stay),
       IN_EVERY_MODE(an_end_that_was_met_ahead_is_not_told_late),
       IN_EVERY_MODE(a_file_that_grew_is_read_on),
