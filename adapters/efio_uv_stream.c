@@ -6,7 +6,7 @@
 
 enum {
   reads_a_round = 32,      /* read callbacks before other files have their turn */
-  bytes_a_round = 256 * 1024,
+  bytes_a_round = 64 * 1024, /* then the clock is looked at */
   suggested_size = 64 * 1024,
   level_events = EF_READ | EF_WRITE | EF_OPEN
 };

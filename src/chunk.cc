@@ -98,6 +98,12 @@ chunk *chunk_pool::take_large() noexcept {
   return c;
 }
 
+chunk *chunk_pool::take_large_at_hand() noexcept {
+  chunk *c = pop(large_);
+  if (!c && may_take_large()) on_low_(arg_);
+  return c;
+}
+
 chunk *chunk_pool::take_small() noexcept { return take(small_); }
 
 void chunk_pool::give(chunk *c) noexcept {
@@ -140,7 +146,8 @@ bool chunk_pool::add_slab(kind &k, bool touch) noexcept {
   s->older = newest_.load(std::memory_order_relaxed);
   while (!newest_.compare_exchange_weak(s->older, s, std::memory_order_relaxed)) {}
   // Pre-faulted in the background, so that no writer pays for a first touch. Advice: failing costs speed only.
-  if (touch) ::madvise(s->memory, count * stride, MADV_POPULATE_WRITE);
+  // A chunk at a time: page faults of other threads wait for it when a third one maps something.
+  for (std::uint32_t i = 0; touch && i < count; ++i) ::madvise(s->memory + i * stride, stride, MADV_POPULATE_WRITE);
   fill(k, *s);
   return true;
 }

@@ -21,6 +21,7 @@ class chunk_pool {
 
   // null: the bound is reached, or (small) no memory. Any thread. Lock-free, except that an empty pool maps a slab.
   chunk *take_large() noexcept;
+  chunk *take_large_at_hand() noexcept; // null also if memory would have to be mapped; lock-free
   chunk *take_small() noexcept;
   void give(chunk *c) noexcept; // any thread, lock-free
 

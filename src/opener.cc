@@ -86,6 +86,7 @@ void run_open(job *j) {
     adopt_offset(f);
   }
   if (r >= 0) r = learn(f);
+  if (r >= 0 && f.can_read) here()->chunks.refill(); // here, so that the first read need not map memory
   if (r < 0) {
     f.open_error.store(-r, std::memory_order_release); // pairs with error_of and the calls
     if (f.can_write) f.out.close();                    // writers meet the error from now on

@@ -81,8 +81,8 @@ void absorb(file &f) noexcept {
 // Starts fetching at the end of what is buffered. ahead: somebody will want it, perhaps. 0, or -ENOMEM.
 int start_fetch(file &f, bool ahead) noexcept {
   int most = static_cast<int>(f.window), n = 0;
-  for (; n < most; ++n) {
-    chunk *c = here()->chunks.take_large();
+  for (; n < most; ++n) { // for one it may have to wait, on the loop's thread; more are a matter of speed
+    chunk *c = n == 0 ? here()->chunks.take_large() : here()->chunks.take_large_at_hand();
     if (!c) break;
     f.fetch_chunks[n] = c;
   }
