@@ -18,19 +18,20 @@ namespace ef {
 std::atomic<process *> the_process{nullptr};
 constinit immortal<file_slots> file_table;
 
-// All zero and, where the C library maps it anew, not touched. The address to be freed stands behind it.
+// All zero and, where the C library maps it anew, not touched. The address to be freed stands just before it, on the
+// page of the allocator's own header: one page of a quiet slab is resident, not two.
 void *file_memory::obtain(std::size_t bytes) noexcept {
-  void *all = std::calloc(1, bytes + limits::page_bytes + sizeof all);
+  void *all = std::calloc(1, sizeof all + limits::page_bytes - 1 + bytes);
   if (!all) return nullptr;
-  auto at = (reinterpret_cast<std::uintptr_t>(all) + limits::page_bytes - 1) / limits::page_bytes * limits::page_bytes;
-  auto *memory = reinterpret_cast<char *>(at);
-  std::memcpy(memory + bytes, &all, sizeof all);
+  auto first = reinterpret_cast<std::uintptr_t>(all) + sizeof all;
+  auto *memory = reinterpret_cast<char *>((first + limits::page_bytes - 1) / limits::page_bytes * limits::page_bytes);
+  std::memcpy(memory - sizeof all, &all, sizeof all);
   return memory;
 }
 
-void file_memory::drop(void *memory, std::size_t bytes) noexcept {
+void file_memory::drop(void *memory, std::size_t) noexcept {
   void *all;
-  std::memcpy(&all, static_cast<char *>(memory) + bytes, sizeof all);
+  std::memcpy(&all, static_cast<char *>(memory) - sizeof all, sizeof all);
   std::free(all);
 }
 
