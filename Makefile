@@ -63,6 +63,9 @@ endif
 
 WARN := -Wall -Wextra
 INCLUDES := -I$(S)/include -I$(S)/lockfree -I$(S)/src
+ifeq ($(HAVE_URING),yes)
+INCLUDES += -DEF_HAVE_URING=1 $(URING_CFLAGS)
+endif
 COMMON := -pthread -D_GNU_SOURCE -fPIC -fvisibility=hidden -fmacro-prefix-map=$(S)/= $(WARN) $(INCLUDES)
 EF_CFLAGS := -std=c11 $(COMMON) -ftls-model=initial-exec -fno-semantic-interposition
 EF_CXXFLAGS := -std=c++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics $(COMMON) \
@@ -132,6 +135,7 @@ $(B)/%.a:
 $(B)/libefio.so: $(call objects,$(LIB_SOURCES)) $(S)/src/efio.map
 $(B)/libefio-ev.so: $(call objects,$(EV_SOURCES)) $(S)/adapters/efio-ev.map $(B)/libefio.so
 $(B)/libefio-uv.so: $(call objects,$(UV_SOURCES)) $(S)/adapters/efio-uv.map $(B)/libefio.so
+$(B)/libefio.so: LOOP_LIBS = $(URING_LIBS)
 $(B)/libefio-ev.so: LOOP_LIBS = $(EV_LIBS)
 $(B)/libefio-uv.so: LOOP_LIBS = $(UV_LIBS)
 LD_NAMES = -Wl,-soname,$(@F).$(MAJOR) $(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^))
@@ -203,7 +207,7 @@ $(call needs_uv,$(TESTS)): $(filter %-uv.a,$(STATIC))
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
-	  $(LOOP_LIBS) $(B)/libefio.a $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
+	  $(LOOP_LIBS) $(B)/libefio.a $(URING_LIBS) $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
 
 # Examples are linked as a user's program is: with the shared libraries.
 EXAMPLES := $(if $(CAPI),$(call programs,$(EXAMPLE_SOURCES)))
@@ -220,7 +224,7 @@ BENCH_LIBS = $(SPDLOG_LIBS) \
 $(B)/efio-bench: $(call objects,$(BENCH_SOURCES)) $(STATIC)
 	$(call say,LD $(@F))
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $(filter %.o,$^) \
-	  $(filter %-ev.a %-uv.a,$^) $(B)/libefio.a \
+	  $(filter %-ev.a %-uv.a,$^) $(B)/libefio.a $(URING_LIBS) \
 	  $(EV_LIBS) $(UV_LIBS) $(BENCH_LIBS) $(LIBS) -o $@)
 
 .SECONDARY:
@@ -283,7 +287,7 @@ endif
 
 INSTALL_ENV = S='$(S)' B='$(B)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' MAJOR='$(MAJOR)' \
   prefix='$(prefix)' libdir='$(libdir)' includedir='$(includedir)' mandir='$(mandir)' \
-  PARTS='efio $(if $(EV_SOURCES),efio-ev) $(if $(UV_SOURCES),efio-uv)'
+  URING_LIBS='$(URING_LIBS)' PARTS='efio $(if $(EV_SOURCES),efio-ev) $(if $(UV_SOURCES),efio-uv)'
 install: $(STATIC) $(SHARED)
 	@$(INSTALL_ENV) $(S)/tools/install.sh install
 

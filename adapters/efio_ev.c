@@ -3,56 +3,21 @@
  * callback a ready watcher is tested again and called again, a bounded number of times in one turn of the loop,
  * then once a turn, without a trip through the kernel for each. Callbacks go through libev's pending queue, so
  * priorities, stop and ev_clear_pending work as everywhere. */
-#pragma GCC visibility push(default)
-#include "efio_ev.h"
-#pragma GCC visibility pop
-
-#include "efio_ev_table.h"
-#include "loop_registry.h"
+#include "efio_ev_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
-  rounds_a_turn = 16,  /* times a ready watcher is called before the loop looks at its other sources */
-  turn_ns = 100000,    /* and no new round after so long */
-  events_a_round = 64, /* taken from the port at once */
+  rounds_a_turn = 16,   /* times a ready watcher is called before the loop looks at its other sources */
+  turn_ns = 100000,     /* and no new round after so long */
+  events_a_round = 256, /* taken from the port at once: all that a ring brings in one system call */
   level_bits = EF_READ | EF_WRITE,
   known_bits = EV_READ | EV_WRITE | EF_EV_OPEN | EF_EV_SYNC | EF_EV_CLOSE | EF_EV_ERROR
 };
 
-struct ef_ev_loop {
-  struct loop_entry entry;
-#if EV_MULTIPLICITY
-  struct ev_loop *loop;
-#endif
-  ef_port *port;
-  ev_async wake;
-  ev_prepare prepare; /* a new turn, for what was left over in the last one */
-  ev_idle idle;       /* keeps the poll from blocking meanwhile */
-  ev_cleanup cleanup;
-  ev_fork fork;
-  ev_watcher again; /* never started; fed at lowest priority, so that it runs when the callbacks of a round have run */
-  struct watcher_table table;
-  int rounds; /* of this turn */
-  int64_t turn_end;
-  bool more;     /* the port may have further events */
-  bool spinning; /* prepare and idle are started */
-};
-
-#if EV_MULTIPLICITY
-#define LOOP(s) (s)->loop
-#define LOOP_(s) (s)->loop,
-#define KEY EV_A
-#else
-#define LOOP(s)
-#define LOOP_(s)
-#define KEY &loop_first
-#endif
 #define UNUSED __attribute__((unused))
 #define STATE_OF(watcher, member)                                                                                      \
   ((struct ef_ev_loop *)(void *)((char *)(watcher) - offsetof(struct ef_ev_loop, member)))
@@ -95,13 +60,9 @@ static void spin(struct ef_ev_loop *s, bool on) {
   if (s->spinning == on) return;
   s->spinning = on;
   if (on) {
-    ev_prepare_start(LOOP_(s) &s->prepare);
-    ev_unref(LOOP(s));
     ev_idle_start(LOOP_(s) &s->idle);
     ev_unref(LOOP(s));
   } else {
-    ev_ref(LOOP(s));
-    ev_prepare_stop(LOOP_(s) &s->prepare);
     ev_ref(LOOP(s));
     ev_idle_stop(LOOP_(s) &s->idle);
   }
@@ -117,6 +78,11 @@ static void tell_close(struct ef_ev_loop *s, ef_ev_io *w, const ef_event *e) {
 }
 
 static void tell(struct ef_ev_loop *s, const ef_event *e) {
+  if (e->events & EF_REQUEST) {
+    ef_request *q = e->data;
+    if (q->done) q->done(q);
+    return;
+  }
   bool sync_asked = false;
   for (ef_ev_io *w = *table_bucket(&s->table, e->fd), *next; w; w = next) {
     next = w->next;
@@ -141,6 +107,7 @@ static void take_events(struct ef_ev_loop *s) {
   ef_event events[events_a_round];
   int n = ef_port_next(s->port, events, events_a_round);
   s->more = n == events_a_round;
+  s->taken_in = ev_iteration(LOOP(s));
   for (int i = 0; i < n; ++i) tell(s, &events[i]);
 }
 
@@ -177,6 +144,7 @@ static void on_again(UNUSED EV_P_ ev_watcher *watcher, UNUSED int revents) {
   struct ef_ev_loop *s = STATE_OF(watcher, again);
   if (!s->table.ready && !s->more) {
     s->rounds = 0;
+    if (ef_port_pending(s->port) > 0) spin(s, true); /* of the callbacks: in the next turn, which is now */
     return;
   }
   int64_t now = now_ns();
@@ -190,22 +158,20 @@ static void on_again(UNUSED EV_P_ ev_watcher *watcher, UNUSED int revents) {
 static void on_prepare(UNUSED EV_P_ ev_prepare *watcher, UNUSED int revents) {
   struct ef_ev_loop *s = STATE_OF(watcher, prepare);
   s->rounds = 0;
+  bool pending = ef_port_pending(s->port) > 0;
+  /* The kernel is entered once a turn: it takes misses and gives what is over at the same time. */
+  if (pending && s->taken_in != ev_iteration(LOOP(s))) s->more = true, pending = false;
   run_round(s);
-  if (!s->table.ready && !s->more) spin(s, false);
+  spin(s, s->table.ready || s->more || pending);
 }
 
 static void on_idle(UNUSED EV_P_ UNUSED ev_idle *watcher, UNUSED int revents) {} /* being started is its use */
 
-static void on_wake(UNUSED EV_P_ ev_async *watcher, UNUSED int revents) {
-  struct ef_ev_loop *s = STATE_OF(watcher, wake);
+static void on_bell(UNUSED EV_P_ ev_io *watcher, UNUSED int revents) {
+  struct ef_ev_loop *s = STATE_OF(watcher, bell);
   s->more = true;
   s->rounds = 0;
   run_round(s);
-}
-
-static void wake(void *state) {
-  struct ef_ev_loop *s = state;
-  ev_async_send(LOOP_(s) &s->wake);
 }
 
 /* ---- Making and ending a loop's state */
@@ -214,7 +180,9 @@ static void stop_own(struct ef_ev_loop *s) {
   spin(s, false);
   ev_clear_pending(LOOP_(s) &s->again);
   ev_ref(LOOP(s));
-  ev_async_stop(LOOP_(s) &s->wake);
+  ev_io_stop(LOOP_(s) &s->bell);
+  ev_ref(LOOP(s));
+  ev_prepare_stop(LOOP_(s) &s->prepare);
   ev_ref(LOOP(s));
   ev_fork_stop(LOOP_(s) &s->fork);
   ev_cleanup_stop(LOOP_(s) &s->cleanup); /* never holds the loop */
@@ -222,7 +190,6 @@ static void stop_own(struct ef_ev_loop *s) {
 
 /* error 0: watchers are stopped and told nothing, there is no loop any more to tell them. */
 static void dismantle(struct ef_ev_loop *s, int error) {
-  ef_port_abandon(s->port); /* no wake after this. In a fork child it fails, but there nobody wakes us */
   loop_remove(&s->entry);
   for (unsigned i = 0; i <= s->table.mask; ++i)
     for (ef_ev_io *w; (w = s->table.buckets[i]);) {
@@ -234,6 +201,8 @@ static void dismantle(struct ef_ev_loop *s, int error) {
       }
     }
   stop_own(s);
+  for (; s->requests; --s->requests) ev_unref(LOOP(s)); /* nobody will be told of them */
+  ef_port_abandon(s->port); /* in a fork child it fails, but there nobody knows of us */
   free(s->table.buckets);
   free(s);
 }
@@ -248,16 +217,18 @@ static void on_fork(UNUSED EV_P_ ev_fork *watcher, UNUSED int revents) {
   if (loop_inherited(&s->entry)) dismantle(s, ECHILD);
 }
 
-static void start_own(struct ef_ev_loop *s) {
+static void start_own(struct ef_ev_loop *s, int bell) {
   ev_init(&s->again, on_again);
   ev_set_priority(&s->again, EV_MINPRI);
   ev_prepare_init(&s->prepare, on_prepare);
   ev_set_priority(&s->prepare, EV_MAXPRI);
   ev_idle_init(&s->idle, on_idle);
   ev_set_priority(&s->idle, EV_MINPRI);
-  ev_async_init(&s->wake, on_wake);
-  ev_set_priority(&s->wake, EV_MAXPRI); /* it hands out events of all priorities */
-  ev_async_start(LOOP_(s) &s->wake);
+  ev_prepare_start(LOOP_(s) &s->prepare);
+  ev_unref(LOOP(s));
+  ev_io_init(&s->bell, on_bell, bell, EV_READ);
+  ev_set_priority(&s->bell, EV_MAXPRI); /* it hands out events of all priorities */
+  ev_io_start(LOOP_(s) &s->bell);
   ev_unref(LOOP(s));
   ev_cleanup_init(&s->cleanup, on_cleanup);
   ev_set_priority(&s->cleanup, EV_MINPRI); /* the host's own may still stop watchers */
@@ -278,19 +249,22 @@ static struct ef_ev_loop *make_state(EV_P) {
 #if EV_MULTIPLICITY
   s->loop = EV_A;
 #endif
-  ef_port_options options = {.size = sizeof options, .wake = wake, .arg = s};
-  s->port = ef_port_new(&options);
-  if (!s->port) {
+  s->port = ef_port_new(NULL);
+  int bell = s->port ? ef_port_fd(s->port) : -1;
+  if (bell < 0) {
+    int error = errno;
+    if (s->port) ef_port_free(s->port);
     free(s->table.buckets);
     free(s);
+    errno = error;
     return NULL;
   }
-  start_own(s);
+  start_own(s, bell);
   loop_add(&s->entry, KEY);
   return s;
 }
 
-static struct ef_ev_loop *state_of(EV_P) {
+struct ef_ev_loop *ef_ev_loop_of(EV_P) {
   struct loop_entry *e = loop_find(KEY);
   return e ? (struct ef_ev_loop *)(void *)e : make_state(EV_A);
 }
@@ -302,12 +276,12 @@ ef_port *ef_ev_port_sized(EV_P_ size_t watcher_size) {
     errno = EINVAL;
     return NULL;
   }
-  struct ef_ev_loop *s = state_of(EV_A);
+  struct ef_ev_loop *s = ef_ev_loop_of(EV_A);
   return s ? s->port : NULL;
 }
 
 int ef_ev_open(EV_P_ const char *path, int flags, mode_t mode) {
-  struct ef_ev_loop *s = state_of(EV_A);
+  struct ef_ev_loop *s = ef_ev_loop_of(EV_A);
   return s ? ef_openat(s->port, AT_FDCWD, path, flags, mode, NULL) : -1;
 }
 
@@ -345,7 +319,7 @@ static int arm(struct ef_ev_loop *s, ef_ev_io *w) {
 }
 
 static void start(EV_P_ ef_ev_io *w) {
-  struct ef_ev_loop *s = state_of(EV_A);
+  struct ef_ev_loop *s = ef_ev_loop_of(EV_A);
   w->ready_pprev = NULL;
   w->owner = s;
   int error = s ? arm(s, w) : errno;
@@ -383,7 +357,7 @@ void ef_ev_io_stop(EV_P_ ef_ev_io *w) {
 int ef_ev_detach(UNUSED EV_P) {
   struct ef_ev_loop *s = (struct ef_ev_loop *)(void *)loop_find(KEY);
   if (!s) return 0;
-  if (s->table.count) {
+  if (s->table.count || s->requests) {
     errno = EBUSY;
     return -1;
   }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The libuv adapter's side of a loop: one async handle that the core wakes, one idle handle while files are ready.
+/* The libuv adapter's side of a loop: a poll handle for the port, a prepare handle for
+ * misses that come together, an idle handle while files are ready.
  * The core tells of a change once; level-triggering is made here: a file that has been called back and is still
- * ready is called again, a bounded number of times in one turn of the loop, then once a turn. Both handles go with
+ * ready is called again, a bounded number of times in one turn of the loop, then once a turn. The handles go with
  * the last file. */
 #include "efio_uv_private.h"
 
@@ -11,7 +12,7 @@
 enum {
   rounds_a_turn = 16, /* times a ready file is served before the loop looks at its other sources */
   turn_ns = 100000,   /* and no new round after so long */
-  events_a_round = 64 /* taken from the port at once */
+  events_a_round = 256 /* taken from the port at once: all that a ring brings in one system call */
 };
 
 static const char owner_mark; /* data of our handles points here: no handle of anybody else's does */
@@ -31,9 +32,9 @@ void ef_uv_hold(ef_uv_file_t *f) {
   f->flags ^= file_holds;
   s->holders += holds ? 1u : -1u;
   if (s->holders > 0)
-    uv_ref((uv_handle_t *)&s->wake);
+    uv_ref((uv_handle_t *)&s->bell);
   else
-    uv_unref((uv_handle_t *)&s->wake);
+    uv_unref((uv_handle_t *)&s->bell);
 }
 
 /* ---- The turn of the loop */
@@ -49,6 +50,11 @@ void ef_uv_ready(ef_uv_file_t *f) {
 }
 
 static void take_event(const ef_event *e) {
+  if (e->events & EF_REQUEST) {
+    ef_request *q = e->data;
+    if (q->done) q->done(q);
+    return;
+  }
   ef_uv_file_t *f = e->data;
   if (e->events & EF_CLOSE) {
     f->flags |= file_closed;
@@ -107,15 +113,18 @@ static void go_round(struct ef_uv_loop *s) {
 }
 
 static void on_handle_closed(uv_handle_t *handle) {
-  struct ef_uv_loop *s = handle->type == UV_ASYNC ? STATE_OF(handle, wake) : STATE_OF(handle, idle);
+  struct ef_uv_loop *s = handle->type == UV_POLL      ? STATE_OF(handle, bell)
+                         : handle->type == UV_PREPARE ? STATE_OF(handle, prepare)
+                                                      : STATE_OF(handle, idle);
   if (--s->handles == 0) free(s);
 }
 
 static void end_state(struct ef_uv_loop *s) {
-  ef_port_abandon(s->port); /* no wake after this. In a fork child it fails, but there nobody wakes us */
   loop_remove(&s->entry);
-  uv_close((uv_handle_t *)&s->wake, on_handle_closed);
+  uv_close((uv_handle_t *)&s->bell, on_handle_closed);
+  uv_close((uv_handle_t *)&s->prepare, on_handle_closed);
   uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+  ef_port_abandon(s->port); /* and its descriptor goes. In a fork child it fails, but there nobody knows of us */
 }
 
 static void run_turn(struct ef_uv_loop *s) {
@@ -139,15 +148,25 @@ static void run_turn(struct ef_uv_loop *s) {
 
 static void on_idle(uv_idle_t *idle) { run_turn(STATE_OF(idle, idle)); }
 
-static void on_wake(uv_async_t *async) {
-  struct ef_uv_loop *s = STATE_OF(async, wake);
-  s->more = true;
+/* Only readability is asked for; an error of the poll is answered by looking, as well. */
+static void on_bell(uv_poll_t *bell, int status, int events) {
+  (void)status, (void)events;
+  struct ef_uv_loop *s = STATE_OF(bell, bell);
+  s->more = s->taken = true;
   run_turn(s);
 }
 
-static void wake(void *state) {
-  struct ef_uv_loop *s = state;
-  uv_async_send(&s->wake); /* fails only on a handle that is not an async */
+/* The kernel is entered once a turn: it takes misses and gives what is over at the same time. */
+static void on_prepare(uv_prepare_t *prepare) {
+  struct ef_uv_loop *s = STATE_OF(prepare, prepare);
+  bool taken = s->taken;
+  s->taken = false;
+  if (ef_port_pending(s->port) == 0) return;
+  if (!taken) {
+    s->more = true;
+    run_turn(s);
+  }
+  if (s->files > 0 && ef_port_pending(s->port) > 0) uv_idle_start(&s->idle, on_idle); /* in the next turn, at once */
 }
 
 /* ---- Making a state */
@@ -174,14 +193,18 @@ void ef_uv_loop_drop(struct ef_uv_loop *s) {
 }
 
 int ef_uv_loop_attach(struct ef_uv_loop *s) {
-  int r = uv_async_init(s->loop, &s->wake, on_wake);
+  int bell = ef_port_fd(s->port);
+  int r = bell < 0 ? uv_translate_sys_error(errno) : uv_poll_init(s->loop, &s->bell, bell);
   if (r < 0) return r;
+  uv_prepare_init(s->loop, &s->prepare);
   uv_idle_init(s->loop, &s->idle);
-  s->handles = 2;
-  s->wake.data = s->idle.data = (void *)&owner_mark;
-  uv_unref((uv_handle_t *)&s->wake);
+  s->handles = 3;
+  s->bell.data = s->prepare.data = s->idle.data = (void *)&owner_mark;
+  uv_poll_start(&s->bell, UV_READABLE, on_bell);
+  uv_prepare_start(&s->prepare, on_prepare);
+  uv_unref((uv_handle_t *)&s->bell);
+  uv_unref((uv_handle_t *)&s->prepare);
   uv_unref((uv_handle_t *)&s->idle);
   loop_add(&s->entry, s->loop);
-  ef_port_wake(s->port, wake, s); /* at once, if there is news already */
   return 0;
 }

@@ -27,13 +27,15 @@ struct ef_uv_loop {
   struct loop_entry entry;
   uv_loop_t *loop;
   ef_port *port;
-  uv_async_t wake; /* ref'd while there are holders: it is what keeps the loop alive */
-  uv_idle_t idle;  /* started while a file is ready: keeps the poll from blocking. Never ref'd */
+  uv_poll_t bell;       /* of the port's descriptor; ref'd while there are holders: it is what keeps the loop alive */
+  uv_prepare_t prepare; /* hands over the misses of a turn. Never ref'd */
+  uv_idle_t idle;       /* started while a file is ready: keeps the poll from blocking. Never ref'd */
   ef_uv_link ready;
   ef_uv_link round;        /* the part of ready that is being gone through */
   unsigned files, holders; /* not yet called back from closing; of these, those that keep the loop alive */
   unsigned handles;        /* of libuv, not yet closed */
   bool more;               /* the port may have further events */
+  bool taken;              /* the port was drained since the last poll */
   bool running;            /* callbacks are being called */
 };
 

@@ -39,11 +39,12 @@ enum {
   EF_OPEN = 4,   /* the background open is over */
   EF_SYNC = 8,   /* an ef_sync is over */
   EF_CLOSE = 16, /* an ef_close is over; the number may be given to another file from now on */
-  EF_ERROR = 32  /* bytes accepted before could not be written; told once per kind of trouble, without being asked */
+  EF_ERROR = 32, /* bytes accepted before could not be written; told once per kind of trouble, without being asked */
+  EF_REQUEST = 64 /* a request of ef_pread and its kin is over: ef_event.data is the ef_request */
 };
 
-/* One event: the file, what happened, the errno that came with it (0 = good), and the pointer given to ef_watch last.
- */
+/* One event: the file, what happened, the errno that came with it (0 = good), and the pointer given to ef_watch last;
+ * with EF_REQUEST, which comes alone, the request. */
 typedef struct ef_event {
   int fd;
   unsigned events;
@@ -64,9 +65,10 @@ typedef void ef_wake_fn(void *arg);
  * call ef_ functions except those that wait (ef_wait, ef_drain, ef_port_wake, ef_port_notify, ef_port_free). */
 typedef void ef_notify_fn(void *arg, const ef_event *events, int count);
 
-/* Engines: who does the work that would block. AUTO takes the best that works here; the environment variable
- * EFIO_ENGINE (auto, threads) overrides. */
-enum { EF_ENGINE_AUTO = 0, EF_ENGINE_THREADS = 1 };
+/* Engines: who does the reads that would block. AUTO takes the best that works here; the environment variable
+ * EFIO_ENGINE (auto, uring, threads) overrides it. URING: io_uring, a ring of the owner's thread; what a ring cannot
+ * take, and everything where there is none, goes to THREADS: ef_port_counters.engine_reason tells why. */
+enum { EF_ENGINE_AUTO = 0, EF_ENGINE_THREADS = 1, EF_ENGINE_URING = 2 };
 
 /* Set size to sizeof(ef_port_options) and zero the rest for defaults. wake and notify exclude each other. */
 typedef struct ef_port_options {
@@ -84,15 +86,45 @@ enum {
   EF_FULL_WAIT = 2    /* block the caller until there is room: loggers that must not lose. Never on a loop's thread */
 };
 
+/* What reading leaves in the kernel's page cache. STREAMING: nothing that was not there before, as far as the file
+ * system can: a file read once does not evict what others use. DIRECT: past the cache (O_DIRECT). Where a mode does not
+ * work the next better one is used: ef_file_counters.cache tells which, cache_reason why. */
+enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
+
+/* How the file will be read; ef_advise changes it. */
+enum { EF_PATTERN_ADAPTIVE = 0, EF_PATTERN_SEQUENTIAL = 1, EF_PATTERN_RANDOM = 2 };
+
 /* Set size to sizeof(ef_file_options) and zero the rest for defaults. */
 typedef struct ef_file_options {
   size_t size;
   size_t write_buffer_max;    /* bytes accepted and not yet written; default 4 MiB, 128 KiB .. 256 MiB */
-  size_t read_ahead_max;      /* bytes read before they are asked for; default 512 KiB, 64 KiB .. 512 KiB */
+  size_t read_ahead_max;      /* bytes read before they are asked for; default 1 MiB, 64 KiB .. 2 MiB */
   unsigned flush_interval_ms; /* age at which accepted bytes are written out; default 200, 1 .. 3600000 */
   int when_full;              /* EF_FULL_EAGAIN, EF_FULL_DROP, EF_FULL_WAIT */
   void *data;                 /* ef_event.data until ef_watch gives another */
+  int cache;                  /* EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT */
+  int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
 } ef_file_options;
+
+/* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers it
+ * names, from the call that answered EINPROGRESS until its event is taken (or done is called); after that it may be used
+ * again. */
+typedef struct ef_request {
+  void *data;                       /* the caller's */
+  void (*done)(struct ef_request *); /* the caller's: the loop adapters call it when the request is over */
+  ssize_t result;                   /* ro: a count (short only at the end of the file), or -1 and error */
+  int error;                        /* ro: 0 or an errno */
+  /* What to do, for ef_submit; the other calls fill it in. */
+  int op; /* EF_PREAD, EF_PWRITE */
+  int fd;
+  int iovcnt;              /* buffers of iov; 0: buffer alone */
+  const struct iovec *iov; /* the array, too, stays until the request is over */
+  struct iovec buffer;
+  off_t offset;
+  void *reserved[32]; /* private */
+} ef_request;
+
+enum { EF_PREAD = 0, EF_PWRITE = 1 };
 
 /* Counters of one file; bytes unless the name says otherwise. Each is exact by itself; together they are not a
  * snapshot. */
@@ -113,6 +145,9 @@ typedef struct ef_file_counters {
   uint64_t syncs;           /* fdatasync calls issued */
   int error;                /* the error that sticks, or 0 */
   int write_trouble;        /* errno of the passing trouble (ENOSPC, EDQUOT, EFBIG) that holds bytes back now, or 0 */
+  int cache;                /* the cache mode in use, EF_CACHE_ */
+  const char *cache_reason; /* why that one; static */
+  uint64_t read_wasted;     /* bytes fetched ahead and thrown away unread */
 } ef_file_counters;
 
 typedef struct ef_port_counters {
@@ -167,6 +202,14 @@ int ef_port_wake(ef_port *port, ef_wake_fn *wake, void *arg);
  * wake function, EBUSY as above. */
 int ef_port_notify(ef_port *port, ef_notify_fn *notify, void *arg);
 
+/* Hands the misses of this turn to the kernel with one system call: for the prepare hook of a loop without an adapter,
+ * just before it polls. Without it they go with the next ef_port_next; the first miss on an idle ring always goes at
+ * once. The answer is their number. Owner. EBUSY another thread is in it. */
+int ef_port_submit(ef_port *port);
+
+/* Misses of the owner not yet handed over. Owner. */
+int ef_port_pending(ef_port *port);
+
 /* The port of a file. Any thread. EBADF. */
 ef_port *ef_port_of(int fd);
 
@@ -216,6 +259,32 @@ ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt);
 
 /* Moves the read position over bytes that ef_peek showed. One reader. EINVAL more than is buffered, EBADF, EBUSY. */
 int ef_consume(int fd, size_t len);
+
+/* Read or write at an offset, without the file's positions: any number at once, in any order. What is in memory is
+ * read at once: the answer is the count, and no event follows. Otherwise -1 with EINPROGRESS, and one EF_REQUEST event
+ * on the file's port follows, whatever happens, also if the file is closed meanwhile; until then request and buffers
+ * belong to the library. A count is short only at the end of the file (0: at or behind it), on a full disk, or if an
+ * error came behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps
+ * less than asked for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on
+ * the same number. Writes are in the file when they are over, durable with the next ef_sync; between them and ef_write
+ * there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset + length
+ * beyond 2^63 - 1, length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of the failed
+ * open, the error that sticks. */
+ssize_t ef_pread(int fd, void *buf, size_t len, off_t offset, ef_request *request);
+ssize_t ef_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef_request *request);
+ssize_t ef_pwrite(int fd, const void *buf, size_t len, off_t offset, ef_request *request);
+ssize_t ef_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef_request *request);
+
+/* Begins many: op, fd, iov and iovcnt or buffer, and offset are filled in by the caller. The answer is the number of
+ * those in progress, each of which will have its event; the others have error 0 and their result, or result -1 and the
+ * errno, now (in progress: error EINPROGRESS). One that is in progress already is left alone. Any thread. EFAULT, EINVAL
+ * count < 0: none was begun. */
+int ef_submit(ef_request *const *requests, int count);
+
+/* Asks for the end of a request that is in progress. Its event comes all the same, once: with ECANCELED if it had not
+ * reached the disk, otherwise with what became of it; the buffers are in use until then. Any thread; not once the event
+ * was taken. ENOENT it is not in progress, EFAULT. */
+int ef_cancel(ef_request *request);
 
 /* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the
  * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the
@@ -267,6 +336,11 @@ int ef_sync(int fd);
  * afterwards; a notify function that runs on another thread at the time may still have one, unless
  * ef_watch(fd, 0, NULL) came before. Owner or any thread, once. EBADF. */
 int ef_close(int fd);
+
+/* Tells how the file will be read. EF_PATTERN_: for what follows; len 0. EF_WILL_NEED: len bytes from offset on will be
+ * wanted, which the kernel is asked to read into its cache, in the background. Any thread. EBADF, EINVAL. */
+enum { EF_WILL_NEED = 3 };
+int ef_advise(int fd, off_t offset, off_t len, int advice);
 
 /* The file as the kernel sees it now, without waiting for it: network file systems answer from their cache
  * (AT_STATX_DONT_SYNC). Accepted bytes that are not written yet do not count. Any thread.

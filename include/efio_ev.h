@@ -54,6 +54,17 @@ typedef struct ef_ev_io {
   struct ef_ev_io *next, **pprev, *ready_next, **ready_pprev;
 } ef_ev_io;
 
+/* A read or write at an offset whose callback comes from the loop, which it keeps running meanwhile. Zero it before its
+ * first use, set cb (and data) by ef_ev_request_init; request.result and request.error have what became of it. */
+typedef struct ef_ev_request {
+  ef_request request;
+  void *data; /* the caller's */
+  void (*cb)(EV_P_ struct ef_ev_request *);
+  struct ef_ev_loop *owner; /* private */
+} ef_ev_request;
+
+#define ef_ev_request_init(r, cb_) ((r)->cb = (cb_))
+
 /* As ev_io_set, ev_io_init, ev_io_modify; only while the watcher is stopped. */
 #define ef_ev_io_set(w, fd_, events_)                                                                                  \
   do {                                                                                                                 \
@@ -91,9 +102,23 @@ void ef_ev_io_start(EV_P_ ef_ev_io *w);
  * the watcher asks for EF_EV_CLOSE: others are stopped then and told EV_ERROR, EBADF. Keeps errno. */
 void ef_ev_io_stop(EV_P_ ef_ev_io *w);
 
+/* As ef_preadv and ef_pwritev: the count at once, and no callback; or -1 with EINPROGRESS, and the callback comes from the
+ * loop, once; or -1 and no callback: also EINVAL a file of another port, or no callback set. ef_cancel(&r->request) asks
+ * for its end. A loop that is destroyed before tells nobody: request and buffers must stay until ef_drain answers 0. */
+ssize_t ef_ev_preadv(EV_P_ ef_ev_request *r, int fd, const struct iovec *iov, int iovcnt, off_t offset);
+ssize_t ef_ev_pwritev(EV_P_ ef_ev_request *r, int fd, const struct iovec *iov, int iovcnt, off_t offset);
+static inline ssize_t ef_ev_pread(EV_P_ ef_ev_request *r, int fd, void *buf, size_t len, off_t offset) {
+  struct iovec one = {buf, len};
+  return ef_ev_preadv(EV_A_ r, fd, &one, 1, offset);
+}
+static inline ssize_t ef_ev_pwrite(EV_P_ ef_ev_request *r, int fd, const void *buf, size_t len, off_t offset) {
+  struct iovec one = {(void *)(size_t)buf, len};
+  return ef_ev_pwritev(EV_A_ r, fd, &one, 1, offset);
+}
+
 /* The early good-bye of a loop that goes on without files; ev_loop_destroy does the same by itself. Files that are
  * open on the port stay: writes and closes go on in the background, nothing is lost, no event comes any more.
- * EBUSY watchers are started. 0 also if there is no port. */
+ * EBUSY watchers are started or requests under way. 0 also if there is no port. */
 int ef_ev_detach(EV_P);
 
 #ifdef __cplusplus

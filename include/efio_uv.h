@@ -16,7 +16,7 @@
  *   uv_run(loop, UV_RUN_DEFAULT);
  *
  * The loop is kept alive by a read or poll in progress (unless the file is unref'd), by requests, and by closing;
- * not by accepted bytes, which are written out in the background. Two handles of libuv's own exist in a loop while
+ * not by accepted bytes, which are written out in the background. Three handles of libuv's own exist in a loop while
  * files are open in it: see ef_uv_owns. Close every file and run the loop, and uv_loop_close answers 0. file->fd
  * is the library's number: any ef_ call may be used with it except ef_close, ef_watch and ef_sync. After
  * uv_loop_fork, files of the parent answer -ECHILD (there is no UV_ name for it) and can only be closed; new ones

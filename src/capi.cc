@@ -13,23 +13,12 @@
 #include <fcntl.h>
 #include <limits.h>
 
+#include <algorithm>
 #include <cstdarg>
 
 using namespace ef;
 
 namespace {
-
-int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
-  if (count < 1 || count > limits::iov_max) return -EINVAL;
-  if (!iov) return -EFAULT;
-  *total = 0;
-  for (int i = 0; i < count; ++i) {
-    if (iov[i].iov_len > SSIZE_MAX - *total) return -EINVAL;
-    if (!iov[i].iov_base && iov[i].iov_len) return -EFAULT;
-    *total += iov[i].iov_len;
-  }
-  return 0;
-}
 
 // Apart, so that the fast path has no frame to set up.
 [[gnu::noinline]] ssize_t write_otherwise(int fd, const void *buf, size_t len) {
@@ -86,6 +75,15 @@ std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
   return f.syncs_wanted.fetch_add(1, std::memory_order_seq_cst) + 1;
 }
 
+// Until something may have changed, at most so long. Of what this thread has under way nobody else hears.
+void sleep_on(file &f, std::uint32_t key, std::int64_t deadline) noexcept {
+  const std::int64_t left = left_ns(deadline);
+  if (engines_turn_own(left < 0 ? limits::ring_wait_ns : std::min(left, limits::ring_wait_ns)))
+    f.changed.cancel_wait();
+  else
+    f.changed.wait(key, left);
+}
+
 int wait_for_sync(file &f, std::int64_t deadline) noexcept {
   if (!f.can_write) return -EBADF;
   if (int e = sticking(f)) return -e;
@@ -100,7 +98,7 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
       int e = f.sync_error.load(std::memory_order_acquire);
       return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
     }
-    f.changed.wait(key, left_ns(deadline));
+    sleep_on(f, key, deadline);
     if (left_ns(deadline) == 0 && f.syncs_done.load(std::memory_order_seq_cst) < number) return 0;
   }
 }
@@ -115,7 +113,7 @@ int wait_for_bits(file &f, unsigned events, std::int64_t deadline) noexcept {
       return now ? static_cast<int>(now) : -EBADF;
     }
     help_along(f, events);
-    f.changed.wait(key, left_ns(deadline)); // woken or not: others' news must not keep it beyond its time
+    sleep_on(f, key, deadline); // woken or not: others' news must not keep it beyond its time
     if (left_ns(deadline) == 0) return static_cast<int>(true_now(f, events));
   }
 }
@@ -157,7 +155,7 @@ ssize_t ef_read(int fd, void *buf, size_t len) {
 }
 
 ssize_t ef_readv(int fd, const struct iovec *iov, int iovcnt) {
-  std::size_t total;
+  std::size_t total = 0;
   int bad = check_iov(iov, iovcnt, &total);
   file_reference f(fd);
   if (f.error()) return answer<ssize_t>(f.error());
@@ -187,7 +185,7 @@ ssize_t ef_write(int fd, const void *buf, size_t len) {
 }
 
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {
-  std::size_t total;
+  std::size_t total = 0;
   int bad = check_iov(iov, iovcnt, &total);
   file_reference f(fd);
   if (f.error()) return answer<ssize_t>(f.error());
@@ -290,12 +288,15 @@ int ef_file_stats(int fd, ef_file_counters *out) {
   out->dropped_calls = get(f->dropped_calls);
   out->lost = get(f->lost);
   out->refused_calls = get(f->refused_calls);
-  out->read = get(f->bytes_read);
-  out->read_hits = get(f->read_hits);
-  out->read_misses = get(f->read_misses);
+  out->read = get(f->bytes_read) + get(f->bytes_at);
+  out->read_hits = get(f->read_hits) + get(f->hits_at);
+  out->read_misses = get(f->read_misses) + get(f->misses_at);
   out->read_background = get(f->read_background);
   out->flushes = get(f->flushes);
   out->syncs = get(f->syncs);
+  out->read_wasted = get(f->read_wasted);
+  out->cache = f->cache.load(std::memory_order_relaxed);
+  out->cache_reason = f->cache_reason.load(std::memory_order_relaxed);
   out->error = sticking(*f);
   out->write_trouble = f->trouble.load(std::memory_order_acquire);
   return 0;

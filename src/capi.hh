@@ -11,6 +11,8 @@
 #include "flusher.hh"
 #include "process.hh"
 
+#include <limits.h>
+
 #include <cerrno>
 
 namespace ef {
@@ -24,6 +26,19 @@ template<class T> T answer(T r) noexcept {
 inline ef_port *no_port(int error) noexcept {
   errno = -error;
   return nullptr;
+}
+
+// 0 and the sum of the lengths, or what is wrong with the array.
+inline int check_iov(const iovec *iov, int count, std::size_t *total) noexcept {
+  if (count < 1 || count > limits::iov_max) return -EINVAL;
+  if (!iov) return -EFAULT;
+  *total = 0;
+  for (int i = 0; i < count; ++i) {
+    if (iov[i].iov_len > SSIZE_MAX - *total) return -EINVAL;
+    if (!iov[i].iov_base && iov[i].iov_len) return -EFAULT;
+    *total += iov[i].iov_len;
+  }
+  return 0;
 }
 
 // A reference for the length of a call.

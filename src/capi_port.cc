@@ -58,6 +58,18 @@ int ef_port_next(ef_port *given, ef_event *out, int max) {
   return answer(p ? port_next(*p, out, max) : error);
 }
 
+int ef_port_submit(ef_port *given) {
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? port_submit(*p) : error);
+}
+
+int ef_port_pending(ef_port *given) {
+  int error;
+  port *p = resolve_port(given, &error);
+  return answer(p ? port_pending(*p) : error);
+}
+
 int ef_port_fd(ef_port *given) {
   int error;
   port *p = resolve_port(given, &error);
@@ -103,8 +115,10 @@ int ef_port_stats(ef_port *given, ef_port_counters *out) {
   out->pool_bytes = here()->chunks.bytes();
   out->pool_bytes_max = chunk_pool::bytes_max();
   out->threads = threads_running();
-  out->engine = p->engine_used->id;
-  out->engine_name = p->engine_used->name;
-  out->engine_reason = p->engine_reason;
+  const char *refusal = p->at.refusal.load(std::memory_order_relaxed);
+  const engine &used = refusal ? *engines[engines_count - 1] : *p->engine_used;
+  out->engine = used.id;
+  out->engine_name = used.name;
+  out->engine_reason = refusal ? refusal : p->engine_reason;
   return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The contract of an engine: kernel I/O that may block, done somewhere else, with one completion. No policy, no files,
-// no ports.
+// no events.
 #ifndef EF_ENGINE_HH
 #define EF_ENGINE_HH
 
@@ -10,24 +10,47 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
 namespace ef {
 
-// One background read. Owned by the submitter until submit() answers true, by the engine until done() is called, then
-// again by whoever done() says. result: a count, 0 = end of file, or a negated errno; a short count is passed on as it
-// is.
+// One background read or write: one try of the kernel. Owned by the submitter until submit() answers true, by the
+// engine until done() is called, then again by whoever done() says. result: a count, 0 = end of file, or a negated
+// errno; a short count is passed on as it is.
 struct io_request {
-  job work; // for engines that run it as a job
+  job work;         // for engines that run it as a job; work.owner is the submitter's
+  io_request *next; // for engines that keep lists, and
+  io_request *part; // for those that make one call of several requests
+  void (*done)(io_request *);
   int osfd;
+  int flags; // RWF_
   off_t offset;
-  iovec iov[limits::read_window_max];
-  int iov_count;
+  iovec first; // the buffers: this one and rest_count others
+  const iovec *rest;
+  int rest_count;
+  bool write;
+  std::atomic<bool> unwanted; // end it with ECANCELED if it was not begun
   ssize_t result;
-  void (*done)(io_request *); // on an engine's thread
-  void *owner;
 };
 
 struct engine_context {
-  worker_pool *readers;
+  worker_pool *readers, *flushers;
+};
+
+struct ring;
+
+// What an engine keeps for a port. It serves the thread that drains the port, its owner; all others are declined.
+struct engine_port {
+  std::atomic<std::uint64_t> owner;  // this_thread() of who drains; 0: nobody did yet
+  std::atomic<int> event_fd;         // the host polls it; -1: nobody asked for it
+  std::atomic<bool> direct;          // events do not wait for a drainer
+  std::atomic<bool> held;            // somebody is in here: the owner, or who takes its place
+  std::atomic<ring *> mine;          // made by the owner with its first miss
+  std::atomic<int> load;             // requests taken and not yet ended
+  bool gathering;                    // the owner's: it will take a turn when all have come together
+  std::atomic<const char *> refusal; // static; why there will be no ring here
 };
 
 struct engine {
@@ -36,7 +59,17 @@ struct engine {
   // 0, or a negated errno and *reason (static text) why it does not work here.
   int (*start)(engine_context &, const char **reason);
   // False: not taken, the next engine of the table has to. Any thread, never blocks.
-  bool (*submit)(engine_context &, io_request *);
+  bool (*submit)(engine_context &, engine_port &, io_request *);
+  // ---- for engines with work that the owner has to do; null for others
+  // Hands over what has come together and ends what is over, calling done(); wait_ns > 0: waits so long at most for the
+  // first end. The answer: is there more to end at once? Owner.
+  bool (*turn)(engine_context &, engine_port &, std::int64_t wait_ns);
+  int (*pending)(engine_port &); // requests that have come together; owner
+  bool (*news)(engine_port &);   // did something end that its event_fd was signalled for? owner
+  // A request became unwanted. True: it was not begun and is the caller's again. Owner.
+  bool (*withdraw)(engine_context &, engine_port &, io_request *);
+  // Another thread is the owner from now on, or (owner 0) nobody is. False: requests of the old owner are under way.
+  bool (*hand_over)(engine_port &, std::uint64_t owner);
 };
 
 // The table, best first; the last one takes everything.
@@ -44,8 +77,22 @@ extern const engine *const engines[];
 extern const int engines_count;
 
 // The engine for an EF_ENGINE_ number (EFIO_ENGINE in the environment comes before EF_ENGINE_AUTO) and why it was
-// taken. Null: there is no such engine.
+// taken. One that does not work here is replaced by the next. Null: there is no such engine.
 const engine *select_engine(int wanted, engine_context &, const char **reason) noexcept;
+
+// For the engine of a port, or, if it declines, for the one that never does.
+void submit_io(const engine &, engine_context &, engine_port &, io_request *) noexcept;
+
+// A number of the calling thread, never of another one; not 0.
+std::uint64_t this_thread() noexcept;
+
+// For a thread that waits for anything at all: brings on what it has under way as an owner, waiting so long at most.
+// False: there is nothing, so it may sleep.
+bool engines_turn_own(std::int64_t wait_ns) noexcept;
+
+// Around fork(2): nothing half made is copied, and the child touches no ring.
+void engines_before_fork() noexcept;
+void engines_after_fork(bool child) noexcept;
 
 } // namespace ef
 #endif

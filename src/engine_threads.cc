@@ -1,36 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A request is a job of the reader pool; the job is one preadv.
+// A request is a job of a worker pool; the job is one preadv2 or pwritev2.
 #include "engine_threads.hh"
 
 #include "sys.hh"
 
 #include <efio.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
 
 namespace ef {
 namespace {
 
-void run_read(job *j) {
+void run_request(job *j) {
   static_assert(offsetof(io_request, work) == 0);
   auto *r = reinterpret_cast<io_request *>(j);
-  r->result = sys->preadv(r->osfd, r->iov, r->iov_count, r->offset);
+  iovec iov[limits::request_spans];
+  iov[0] = r->first;
+  const int more = std::min(r->rest_count, limits::request_spans - 1);
+  std::copy(r->rest, r->rest + more, iov + 1);
+  if (r->unwanted.load(std::memory_order_relaxed))
+    r->result = -ECANCELED;
+  else if (r->write)
+    r->result = sys->pwritev_at(r->osfd, iov, more + 1, r->offset, r->flags);
+  else if (r->flags)
+    r->result = sys->preadv_with(r->osfd, iov, more + 1, r->offset, r->flags);
+  else
+    r->result = sys->preadv(r->osfd, iov, more + 1, r->offset);
   r->done(r);
 }
 
 int start(engine_context &context, const char **reason) {
-  *reason = "threads work everywhere; no other engine is built in";
+  *reason = "threads work everywhere";
   return context.readers->ensure_started();
 }
 
-bool submit(engine_context &context, io_request *r) {
-  r->work.run = run_read;
-  context.readers->submit(&r->work);
+bool submit(engine_context &context, engine_port &, io_request *r) {
+  r->work.run = run_request;
+  (r->write ? context.flushers : context.readers)->submit(&r->work);
   return true;
 }
 
 } // namespace
 
-const engine engine_threads = {"threads", EF_ENGINE_THREADS, start, submit};
+const engine engine_threads = {"threads", EF_ENGINE_THREADS, start,   submit, nullptr,
+                               nullptr,   nullptr,           nullptr, nullptr};
 
 } // namespace ef

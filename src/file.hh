@@ -41,7 +41,7 @@ inline bool may_move(file_state from, file_state to) noexcept {
 // Where the flush lane is: at most one thread flushes, syncs or closes a file at a time.
 // ended: the file is closed and everything is written or given up; nothing starts it again.
 enum class lane_state : std::uint8_t { idle, queued, running, rerun, ended };
-// Where the background read is. The reader moves idle -> running and done -> idle, the engine's completion running ->
+// Where a background read is. The reader moves idle -> running and done -> idle, the engine's completion running ->
 // done.
 enum class fetch_state : std::uint8_t { idle, running, done };
 enum class reading_by : std::uint8_t { nobody, reader, helper };
@@ -57,6 +57,21 @@ constexpr std::uint64_t bits = 0xff, not_taken = bits | ~(disarming - 1);
 constexpr std::uint64_t armed_of(std::uint64_t w) { return w & bits; }
 constexpr std::uint64_t ready_of(std::uint64_t w) { return w >> ready_shift & bits; }
 }
+
+// One background read of a file. Reader's but for what its engine has.
+struct fetch {
+  io_request io; // first: an engine answers with it
+  file *of;
+  std::atomic<fetch_state> state;
+  std::uint32_t place;       // its number
+  bool ahead, stale, direct; // asked for by nobody yet; not wanted any more; past the page cache
+  std::uint32_t lead;        // bytes before the wanted ones
+  std::size_t bytes;
+  std::int64_t began;
+  int count;
+  chunk *chunks[limits::fetch_chunks_max];
+  iovec spans[limits::fetch_chunks_max];
+};
 
 // A file on somebody's take-all list.
 struct file_node {
@@ -121,28 +136,46 @@ struct file {
   unsigned news_after_turn; // EF_ bits to be told by whoever holds it, once he does no more
   read_stream in;
   std::int64_t position; // of the next byte given to the caller
-  std::int64_t window;   // chunks of the next background read
+  int window;            // chunks to be had before they are asked for
   int hits;
-  std::uint32_t inline_fill;      // bytes of the next inline read through a chunk
-  std::atomic<inline_mode> how;   // reader's after open
-  int pending_error;              // of a background read, to be told after its bytes
-  bool pending_end;               // a background read met the end of file, to be told
-  bool end_ahead;                 // one that read ahead did: no more of them for now
-  bool fetch_is_ahead;            // the running one was asked for by nobody
-  bool fetch_stale, fetch_waited; // the running one is not wanted any more; somebody met EAGAIN because of it
-  std::int64_t fetch_began;
-  std::uint64_t writes_seen; // accepted when the read stream was filled
-  std::atomic<fetch_state> fetch;
-  io_request request;
-  chunk *fetch_chunks[limits::read_window_max];
-  int fetch_count;
+  std::uint32_t inline_fill;    // bytes of the next inline read through a chunk
+  std::atomic<inline_mode> how; // reader's after open
+  int pending_error;            // of a background read, to be told after its bytes
+  bool pending_end;             // a background read met the end of file, to be told
+  bool end_ahead;               // one that read ahead did: no more of them for now
+  bool fetch_waited;            // somebody met EAGAIN because of the oldest one
+  std::uint64_t writes_seen;    // those accepted and over when the read stream was filled
+  // Background reads, by their number; the first that is not taken over, and the next one (fetcher.cc).
+  fetch fetches[limits::fetches_max];
+  std::atomic<std::uint32_t> fetch_oldest;
+  std::uint32_t fetch_newest;
+  int fetch_fresh, fetch_chunks; // of these: whose bytes are wanted; chunks of all
+  std::int64_t fetch_end;        // file offset where the next one begins
+  std::atomic<int> pattern;      // EF_PATTERN_
+  // ---- what reading leaves in the page cache (cache.cc); set by the opener, then the reader's
+  int cache_wanted;
+  std::atomic<int> cache; // EF_CACHE_ in use
+  std::atomic<const char *> cache_reason;
+  std::atomic<int> inline_flags; // RWF_, of reads at an offset
+  int direct_fd, direct_align;   // second descriptor; bytes
+  std::int64_t drop_from, drop_to;
+  std::atomic<bool> dropping; // drop_job is under way
+  job drop_job;
   std::atomic<std::int64_t> write_end;         // farthest end of bytes accepted before an ef_seek
   std::atomic<std::int64_t> write_base;        // ef_seek: file offset ...
   std::atomic<std::uint64_t> write_base_since; // ... of this stream position
 
+  // ---- requests at an offset (requester.cc)
+  ef_list parked; // until the file is open, or own writes are in it
+  std::atomic<int> parked_count;
+  std::atomic<std::uint32_t> misses_in_row; // inline reads that found nothing; a guess, counts may get lost
+  std::atomic<bool> ringable;               // an inline read was understood: a submit will not block the submitter
+  std::atomic<std::uint64_t> written_at;    // writes at an offset that are over
+
   // ---- counters
+  std::atomic<std::uint64_t> hits_at, misses_at, bytes_at; // of requests at an offset
   std::atomic<std::uint64_t> dropped, dropped_calls, lost, refused_calls, bytes_read, read_hits, read_misses,
-      read_background, flushes, syncs;
+      read_background, read_wasted, flushes, syncs;
 };
 
 // Checked moves; any thread that is entitled to them by the table of file.hh.

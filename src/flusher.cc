@@ -2,10 +2,12 @@
 // The flush lane: what it does in one turn, and when it comes again.
 #include "flusher.hh"
 
+#include "cache.hh"
 #include "clock.hh"
 #include "port.hh"
 #include "process.hh"
 #include "reader.hh"
+#include "requester.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -218,7 +220,7 @@ bool settle(file &f) noexcept {
   return clean;
 }
 
-turn run_turn(file &f) noexcept {
+turn flush_and_sync(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
   const std::uint64_t given = f.out.given();
   turn t = turn::over;
@@ -242,8 +244,15 @@ turn run_turn(file &f) noexcept {
   return turn::over;
 }
 
+turn run_turn(file &f) noexcept {
+  const turn t = flush_and_sync(f);
+  tell_parked(f);
+  return t;
+}
+
 void release(job *j) {
   file &f = *static_cast<file *>(j->owner);
+  end_cache_mode(f);
   if (f.osfd >= 0) {
     // Of an adopted descriptor, which others may share, the kernel's offset goes where ours went.
     if (!f.path && f.can_write && f.seekable && !f.append)

@@ -37,13 +37,36 @@ constexpr int flush_units_a_turn = 64; // then the file queues again behind the 
 constexpr int iov_max = 1024;
 
 // Reads.
-constexpr int read_window_max = 8;       // chunks of one background read
-constexpr std::size_t inline_min = 4096; // callers that ask less are served through a chunk
+constexpr int fetch_chunks_max = 8;                  // chunks of one background read
+constexpr int fetches_max = 4;                       // background reads of one file under way
+constexpr int ahead_chunks_max = 1024;               // 64 MiB under way before they are asked for, in the process
+constexpr std::int64_t quick_fetch_ns = 25'000;      // a chunk that came so soon was in memory, or nearly
+constexpr std::int64_t drop_bytes = 4 << 20;         // page cache behind a reader is given up in such pieces
+constexpr std::int64_t drop_align = 2 << 20;         // of a folio, at most
+constexpr std::int64_t cached_look_bytes = 64 << 20; // so much of a file is looked at: was it in the cache before?
+constexpr std::size_t inline_min = 4096;             // callers that ask less are served through a chunk
 constexpr int hits_to_decay = 4;
+
+// Requests at an offset, and rings.
+constexpr int request_spans = 64;                   // buffers of one call of the kernel; the rest follow
+constexpr std::size_t request_bytes_max = 1u << 30; // of one buffer in one call; the rest follow
+constexpr unsigned ring_entries = 128;              // handed over with one system call
+constexpr unsigned ring_completions = 512;          // room for all in flight and their cancels
+constexpr int ring_in_flight = 256;
+constexpr std::size_t ring_request_max = 256 * 1024; // larger reads are for threads
+constexpr int ring_spans = 1024;
+constexpr int ring_joined = 16; // neighbours read with one call
+constexpr std::size_t ring_joined_bytes = 256 * 1024;
+constexpr int probe_tries = 1000;                // of ring_wait_ns, for the first read of all
+constexpr int misses_to_trust = 8;               // so many in a row: what is not in memory is not looked for there
+constexpr int misses_a_probe = 16;               // but once in so many
+constexpr int rings_waited_for = 16;             // of one thread at a time
+constexpr std::int64_t ring_wait_ns = 1'000'000; // a waiting owner looks at what is not in the ring so often
 
 // Options.
 constexpr std::size_t write_buffer_default = 4u << 20, write_buffer_least = 128 * 1024, write_buffer_most = 256u << 20;
-constexpr std::size_t read_ahead_default = 512 * 1024, read_ahead_least = 64 * 1024, read_ahead_most = 512 * 1024;
+constexpr std::size_t read_ahead_default = 1u << 20, read_ahead_least = 64 * 1024, read_ahead_most = 2u << 20;
+constexpr int read_spans_max = read_ahead_most / chunk_bytes + 2 * fetch_chunks_max;
 constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 3600000;
 
 // Ports.

@@ -2,9 +2,12 @@
 // Opening: checks and the slot in the caller, open(2) and what it shows on a reader thread.
 #include "opener.hh"
 
+#include "cache.hh"
+#include "fetcher.hh"
 #include "flusher.hh"
 #include "process.hh"
 #include "reader.hh"
+#include "requester.hh"
 #include "sys.hh"
 
 #include <fcntl.h>
@@ -44,6 +47,8 @@ int read_options(const ef_file_options *given, ef_file_options *out) noexcept {
   if (out->write_buffer_max < write_buffer_least || out->write_buffer_max > write_buffer_most) return -EINVAL;
   if (out->read_ahead_max < read_ahead_least || out->read_ahead_max > read_ahead_most) return -EINVAL;
   if (out->flush_interval_ms > flush_interval_most_ms) return -EINVAL;
+  if (out->cache < EF_CACHE_NORMAL || out->cache > EF_CACHE_DIRECT) return -EINVAL;
+  if (out->pattern < EF_PATTERN_ADAPTIVE || out->pattern > EF_PATTERN_RANDOM) return -EINVAL;
   if (out->when_full < EF_FULL_EAGAIN || out->when_full > EF_FULL_WAIT) return -EINVAL;
   return 0;
 }
@@ -64,6 +69,8 @@ int learn(file &f) noexcept {
               : f.seekable    ? inline_mode::nowait
                               : inline_mode::never,
               std::memory_order_relaxed);
+  learn_cache_mode(f);
+  if (f.pattern.load(std::memory_order_relaxed) != EF_PATTERN_ADAPTIVE) advise_pattern(f);
   return 0;
 }
 
@@ -94,6 +101,7 @@ void run_open(job *j) {
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   // A failed open makes the file ready for everything: each call tells the errno.
   const bool room = f.out.has_much_room() && here()->chunks.may_take_large();
+  tell_parked(f);
   post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
   schedule_flush(f); // whatever was accepted, or a close, waited for this
   port &p = *f.home;
@@ -127,10 +135,11 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
     a->store(false, std::memory_order_relaxed);
   for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);
-  for (auto *a :
-       {&f->syncs_wanted, &f->tells_wanted, &f->tells_muted, &f->syncs_done, &f->sync_target, &f->flush_target,
-        &f->written, &f->synced, &f->write_base_since, &f->dropped, &f->dropped_calls, &f->lost, &f->refused_calls,
-        &f->bytes_read, &f->read_hits, &f->read_misses, &f->read_background, &f->flushes, &f->syncs})
+  for (auto *a : {&f->syncs_wanted,     &f->tells_wanted, &f->tells_muted,   &f->syncs_done,
+                  &f->sync_target,      &f->flush_target, &f->written,       &f->synced,
+                  &f->write_base_since, &f->dropped,      &f->dropped_calls, &f->lost,
+                  &f->refused_calls,    &f->bytes_read,   &f->read_hits,     &f->read_misses,
+                  &f->read_background,  &f->read_wasted,  &f->flushes,       &f->syncs})
     a->store(0, std::memory_order_relaxed);
   f->write_offset.store(0, std::memory_order_relaxed);
   f->write_base.store(0, std::memory_order_relaxed);
@@ -144,6 +153,9 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->lane.store(lane_state::idle, std::memory_order_relaxed);
   init_flushing(*f);
   init_reading(*f, h.chunks, o.read_ahead_max);
+  init_requests(*f);
+  init_cache_mode(*f, o.cache);
+  f->pattern.store(o.pattern, std::memory_order_relaxed);
   f->out.open(&h.chunks, static_cast<std::uint32_t>(o.write_buffer_max / limits::chunk_bytes));
   if (!f->can_write) f->out.shut();
   f->open_job = {{}, run_open, f};

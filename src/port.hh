@@ -3,6 +3,7 @@
 #ifndef EF_PORT_HH
 #define EF_PORT_HH
 
+#include "engine.hh"
 #include "event_count.hh"
 #include "file.hh"
 #include "take_all_list.h"
@@ -28,8 +29,8 @@ struct port {
   std::atomic<ef_list_node *> pending;
   std::atomic<int> draining;   // nobody, owner or sweeper: who has `pending`
   std::atomic<int> stale;      // closed files on the list that have nothing to tell
-  std::atomic<int> event_fd;   // -1 until asked for
-  std::atomic<bool> signalled; // event_fd is readable
+  engine_port at;              // its event_fd: -1 until asked for
+  std::atomic<bool> signalled; // event_fd is readable, because of us
   std::atomic<bool> abandoned;
   // The callback in use is one of two, so that it can be swapped whole; `calling` counts calls in progress.
   std::atomic<form_of_news> form; // what the callback is; the callback itself is read under `calling` only
@@ -70,7 +71,17 @@ void unpin(file &f) noexcept;
 // not), so the list is swept when many of them have come together or the port has nothing else to do.
 void note_stale(file &f) noexcept;
 
+// The node of a request that is over, see requester.hh; owner null marks it. The caller holds a reference to the port.
+void post_request(port &p, file_node &n) noexcept;
+
 int port_next(port &p, ef_event *out, int max) noexcept;
+int port_submit(port &p) noexcept;
+int port_pending(port &p) noexcept;
+// The calling thread, if it is the owner, lets its misses come together; at the end they are handed in. False: it is
+// not.
+bool port_gather(port &p, bool on) noexcept;
+// Ends what the calling thread has under way in the port's engine, if it is the owner. Blocking: a disk.
+void port_end_turns(port &p) noexcept;
 int port_event_fd(port &p) noexcept;
 int port_set_callback(port &p, port_callback c) noexcept;
 void port_abandon(port &p) noexcept;

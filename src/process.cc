@@ -43,12 +43,15 @@ std::atomic<bool> prepared{false}; // the fork handler is there
 
 // The child has one thread and none of ours: what was under way here is the parent's. Memory of it is left alone.
 void in_fork_child() {
+  engines_after_fork(true);
   the_process.store(nullptr, std::memory_order_relaxed);
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
   files.mark_inherited();
   threads_forget();
   last_write = nothing_written;
 }
+
+void in_fork_parent() { engines_after_fork(false); }
 
 void pool_pressed(void *p) { static_cast<process *>(p)->time.poke(); }
 void chunks_low(void *p) { static_cast<process *>(p)->time.poke(); }
@@ -83,7 +86,7 @@ process *make(int *error) noexcept {
   }
   write_stream::enable_owners();
   h->time.init(&h->readers, &h->flushers, look_at_chunks, h);
-  h->engines = {&h->readers};
+  h->engines = {&h->readers, &h->flushers};
   return h;
 }
 
@@ -93,7 +96,7 @@ int prepare() noexcept {
   pthread_mutex_lock(&lock);
   int error = 0;
   if (!prepared.load(std::memory_order_relaxed)) {
-    error = -pthread_atfork(nullptr, nullptr, in_fork_child);
+    error = -pthread_atfork(engines_before_fork, in_fork_parent, in_fork_child);
     if (!error) prepared.store(true, std::memory_order_release); // pairs with the load in process_start
   }
   pthread_mutex_unlock(&lock);

@@ -22,6 +22,7 @@ struct process {
   engine_context engines;
   std::int64_t idle_since = -1;   // the timekeeper's
   std::atomic<bool> trim_planned; // it looks again by itself while there is something to trim
+  std::atomic<int> ahead_chunks;  // of fetches under way that nobody asked for yet
   std::atomic<int> busy;          // files with bytes to write, or closing, on all ports
   event_count<> drained;          // told when busy reaches 0
   std::atomic<bool> timing;       // the timekeeper's thread was started

@@ -7,9 +7,9 @@
 
 namespace ef {
 
-void read_stream::push(chunk *c, std::uint32_t bytes) noexcept {
-  spans_[(first_ + count_++) % spans_max] = {c, 0, bytes};
-  size_.store(size() + bytes, std::memory_order_relaxed);
+void read_stream::push(chunk *c, std::uint32_t from, std::uint32_t to) noexcept {
+  spans_[(first_ + count_++) % spans_max] = {c, from, to};
+  size_.store(size() + to - from, std::memory_order_relaxed);
 }
 
 std::size_t read_stream::copy(const iovec *iov, int count) noexcept {

@@ -16,7 +16,7 @@ namespace ef {
 
 class read_stream {
  public:
-  static constexpr int spans_max = 2 * limits::read_window_max + 2;
+  static constexpr int spans_max = limits::read_spans_max;
 
   void open(chunk_pool *pool) noexcept { pool_ = pool; }
 
@@ -24,9 +24,8 @@ class read_stream {
   std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
   bool has_room(std::int64_t chunks) const noexcept { return count_ + chunks <= spans_max; }
-  void push(chunk *c,
-            std::uint32_t bytes) noexcept; // bytes 1..c->bytes_max from its start; the chunk is the stream's now
-  std::size_t copy(const iovec *iov, int count) noexcept; // and consume
+  void push(chunk *c, std::uint32_t from, std::uint32_t to) noexcept; // from < to; the chunk is the stream's now
+  std::size_t copy(const iovec *iov, int count) noexcept;             // and consume
   int peek(iovec *iov, int most) const noexcept;
   void consume(std::size_t n) noexcept; // n <= size()
   void clear() noexcept;

@@ -21,6 +21,14 @@ bool maybe_readable(file &f) noexcept;
 // Sees to it that it will be, for somebody who armed EF_READ or waits for it.
 void fetch_for(file &f) noexcept;
 
+// What an inline read said, other than a count: whether there is any use in asking again, and in a ring.
+void note_inline_answer(file &f, ssize_t r) noexcept;
+
+// The read that cannot block, with RWF_ flags: a count, 0, or a negated errno.
+ssize_t read_now(const file &f, inline_mode how, int flags, const iovec *iov, int count, off_t offset) noexcept;
+
+void advise_pattern(file &f) noexcept; // tells the kernel; an open file
+
 void init_reading(file &f, chunk_pool &chunks, std::size_t read_ahead_max) noexcept; // a new life
 void end_reading(file &f) noexcept; // the last reference is gone: every chunk goes back
 

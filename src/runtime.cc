@@ -6,6 +6,7 @@
 #include "flusher.hh"
 #include "process.hh"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -36,7 +37,12 @@ int wait_for(std::atomic<int> &busy, event_count<> &drained, std::int64_t deadli
       drained.cancel_wait();
       return 0;
     }
-    drained.wait(key, left_ns(deadline));
+    const std::int64_t left = left_ns(deadline);
+    // Of what this thread has under way nobody else hears.
+    if (engines_turn_own(left < 0 ? limits::ring_wait_ns : std::min(left, limits::ring_wait_ns)))
+      drained.cancel_wait();
+    else
+      drained.wait(key, left);
     if (left_ns(deadline) == 0 && busy.load(std::memory_order_seq_cst) != 0) return -ETIMEDOUT;
   }
 }

@@ -3,9 +3,13 @@
 #include "sys.hh"
 
 #include <fcntl.h>
+#if EF_HAVE_URING
+#include <liburing.h>
+#endif
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -81,8 +85,14 @@ ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
 ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offset) {
   return again([&] { return ::preadv2(fd, iov, count, offset, RWF_NOWAIT); });
 }
+ssize_t do_preadv_with(int fd, const iovec *iov, int count, off_t offset, int flags) {
+  return again([&] { return ::preadv2(fd, iov, count, offset, flags); });
+}
 ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
   return again([&] { return ::pwritev(fd, iov, count, offset); });
+}
+ssize_t do_pwritev_at(int fd, const iovec *iov, int count, off_t offset, int flags) {
+  return again([&] { return ::pwritev2(fd, iov, count, offset, flags); });
 }
 ssize_t do_writev(int fd, const iovec *iov, int count) {
   return again([&] { return ::writev(fd, iov, count); });
@@ -113,10 +123,63 @@ int do_sync_parent(int dirfd, const char *path) {
   return r == -EINVAL ? 0 : r; // a file system whose directories cannot be synced has nothing to sync
 }
 
+#ifndef STATX_DIOALIGN
+#define STATX_DIOALIGN 0x00002000U
+#endif
+int do_direct_alignment(int fd) {
+  // The fields are newer than the headers of Debian 12: stx_dio_mem_align and stx_dio_offset_align, Linux 6.1.
+  union {
+    struct statx x;
+    std::uint32_t words[sizeof(struct statx) / 4];
+  } u;
+  static_assert(sizeof u.x >= 0xA0);
+  std::memset(&u, 0, sizeof u);
+  int r = again([&] { return ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_DIOALIGN, &u.x); });
+  if (r < 0) return r;
+  if (!(u.x.stx_mask & STATX_DIOALIGN)) return 0;
+  const std::uint32_t memory = u.words[0x98 / 4], offset = u.words[0x9C / 4];
+  if (memory == 0 || offset == 0) return -EOPNOTSUPP;
+  return static_cast<int>(memory > offset ? memory : offset);
+}
+
+// cachestat(2), Linux 6.5: newer than the headers of Debian 12, the same number everywhere.
+int do_cached_share(int fd, std::int64_t bytes) {
+  struct stat st;
+  if (::fstat(fd, &st) != 0) return -errno;
+  if (st.st_size < bytes) bytes = st.st_size;
+  if (bytes == 0) return 0;
+  const std::uint64_t range[2] = {0, static_cast<std::uint64_t>(bytes)};
+  std::uint64_t counts[5] = {}; // cached pages first
+  if (::syscall(451, fd, range, counts, 0u) != 0) return -errno;
+  const long page = ::sysconf(_SC_PAGESIZE);
+  return static_cast<int>(counts[0] * 100 / static_cast<std::uint64_t>((bytes + page - 1) / page));
+}
+
+int do_advise(int fd, off_t offset, off_t len, int advice) { return -::posix_fadvise(fd, offset, len, advice); }
+
+#if EF_HAVE_URING
+int do_uring_setup(unsigned entries, io_uring *ring, io_uring_params *params) {
+  return io_uring_queue_init_params(entries, ring, params);
+}
+int do_uring_enter(io_uring *ring, bool submit, std::int64_t wait_ns) {
+  if (!submit) return io_uring_get_events(ring);
+  if (wait_ns <= 0) return io_uring_submit_and_get_events(ring);
+  io_uring_cqe *first;
+  __kernel_timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+  return io_uring_submit_and_wait_timeout(ring, &first, 1, &time, nullptr);
+}
+#else
+int do_uring_setup(unsigned, io_uring *, io_uring_params *) { return -ENOSYS; }
+int do_uring_enter(io_uring *, bool, std::int64_t) { return -ENOSYS; }
+#endif
+ssize_t do_uring_result(ssize_t result) { return result; }
+
 } // namespace
 
-const sys_table sys_kernel = {do_openat,  do_close,  do_facts,        do_stat_now,  do_preadv,     do_preadv_nowait,
-                              do_pwritev, do_writev, do_writable_now, do_fdatasync, do_sync_parent};
+const sys_table sys_kernel = {do_openat,        do_close,       do_facts,       do_stat_now,         do_preadv,
+                              do_preadv_nowait, do_preadv_with, do_pwritev,     do_pwritev_at,       do_writev,
+                              do_writable_now,  do_fdatasync,   do_sync_parent, do_direct_alignment, do_cached_share,
+                              do_advise,        do_uring_setup, do_uring_enter, do_uring_result};
 const sys_table *sys = &sys_kernel;
 
 } // namespace ef

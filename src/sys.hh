@@ -13,6 +13,15 @@
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008
 #endif
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x00000020
+#endif
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x00000080
+#endif
+
+struct io_uring; // liburing's
+struct io_uring_params;
 
 namespace ef {
 
@@ -29,11 +38,23 @@ struct sys_table {
   int (*stat_now)(int fd, struct stat *out); // does not wait for a server: AT_STATX_DONT_SYNC
   ssize_t (*preadv)(int fd, const iovec *iov, int count, off_t offset);
   ssize_t (*preadv_nowait)(int fd, const iovec *iov, int count, off_t offset);
+  ssize_t (*preadv_with)(int fd, const iovec *iov, int count, off_t offset, int flags); // RWF_
   ssize_t (*pwritev)(int fd, const iovec *iov, int count, off_t offset);
+  ssize_t (*pwritev_at)(int fd, const iovec *iov, int count, off_t offset, int flags); // RWF_
   ssize_t (*writev)(int fd, const iovec *iov, int count); // append mode and pipes: the kernel has the position
   int (*writable_now)(int fd);                            // 1 or 0: pipes, terminals
   int (*fdatasync)(int fd);
   int (*sync_parent)(int dirfd, const char *path); // fsync of the directory that holds path
+  int (*direct_alignment)(int fd); // of O_DIRECT reads: bytes, 0 = not to be known, or a negated errno: there are none
+  // Of the first `bytes` of a file, percent that are in the page cache; or a negated errno: not to be known.
+  int (*cached_share)(int fd, std::int64_t bytes);
+  int (*advise)(int fd, off_t offset, off_t len, int advice); // posix_fadvise
+  // io_uring; a library that was built without liburing never calls these
+  int (*uring_setup)(unsigned entries, io_uring *ring, io_uring_params *params);
+  // Submits (or not) and runs deferred work; wait_ns > 0: until a completion is there, so long at most (-ETIME). EINTR
+  // is told.
+  int (*uring_enter)(io_uring *ring, bool submit, std::int64_t wait_ns);
+  ssize_t (*uring_result)(ssize_t result); // of a completion, as it came
 };
 
 extern const sys_table sys_kernel;

@@ -29,7 +29,9 @@ struct plan {
   std::atomic<unsigned> errno_chance{1024};
   std::atomic<long> writes_before_errno{-1}; // -1: at once
   std::atomic<unsigned> zero_write{0};
-  std::atomic<int> hung{-1}; // writes to this descriptor hang as long as it says so; every_file: to any
+  std::atomic<int> uring_errno{0};        // rings cannot be made
+  std::atomic<unsigned> uring_passing{0}; // a completion answers an error that a thread would not have
+  std::atomic<int> hung{-1};              // writes to this descriptor hang as long as it says so; every_file: to any
   std::atomic<std::uint64_t> misses{0}, shorts{0}, delays{0}, errors{0}; // what really happened
 };
 inline plan now;
@@ -132,6 +134,47 @@ inline ssize_t do_writev(int fd, const iovec *iov, int count) {
   if (happens(now.short_write)) return ef::sys_kernel.writev(fd, part, cut(iov, count, part));
   return ef::sys_kernel.writev(fd, iov, count);
 }
+inline ssize_t do_preadv_with(int fd, const iovec *iov, int count, off_t offset, int flags) {
+  if (flags & RWF_NOWAIT) {
+    if (now.nowait_none) return -EOPNOTSUPP;
+    if (happens(now.nowait_miss)) {
+      ++now.misses;
+      return -EAGAIN;
+    }
+    return ef::sys_kernel.preadv_with(fd, iov, count, offset, flags);
+  }
+  maybe_delay();
+  if (int e = maybe_error(now.read_errno)) return e;
+  iovec part[64];
+  if (happens(now.short_read)) return ef::sys_kernel.preadv_with(fd, part, cut(iov, count, part), offset, flags);
+  return ef::sys_kernel.preadv_with(fd, iov, count, offset, flags);
+}
+inline ssize_t do_pwritev_at(int fd, const iovec *iov, int count, off_t offset, int flags) {
+  maybe_delay();
+  if (int e = write_error()) return e;
+  if (happens(now.zero_write)) return 0;
+  iovec part[64];
+  if (happens(now.short_write)) return ef::sys_kernel.pwritev_at(fd, part, cut(iov, count, part), offset, flags);
+  return ef::sys_kernel.pwritev_at(fd, iov, count, offset, flags);
+}
+inline int do_uring_setup(unsigned entries, io_uring *ring, io_uring_params *params) {
+  if (now.uring_errno) return -now.uring_errno;
+  return ef::sys_kernel.uring_setup(entries, ring, params);
+}
+// What a ring may answer besides the truth. Bytes behind a short count are there, but nobody may know.
+inline ssize_t do_uring_result(ssize_t result) {
+  if (int e = maybe_error(now.read_errno)) return e;
+  if (happens(now.uring_passing)) {
+    static constexpr int passing[] = {EAGAIN, EINTR, ECANCELED, ENOMEM};
+    ++now.errors;
+    return -passing[random32() % 4];
+  }
+  if (result > 1 && happens(now.short_read)) {
+    ++now.shorts;
+    return 1 + random32() % (result - 1);
+  }
+  return result;
+}
 inline int do_fdatasync(int fd) {
   maybe_delay();
   if (int e = maybe_error(now.sync_errno)) return e;
@@ -144,7 +187,11 @@ inline const ef::sys_table table = [] {
   t.close = do_close;
   t.preadv = do_preadv;
   t.preadv_nowait = do_preadv_nowait;
+  t.preadv_with = do_preadv_with;
+  t.uring_setup = do_uring_setup;
+  t.uring_result = do_uring_result;
   t.pwritev = do_pwritev;
+  t.pwritev_at = do_pwritev_at;
   t.writev = do_writev;
   t.fdatasync = do_fdatasync;
   return t;
@@ -160,6 +207,8 @@ inline void install() {
 inline void heal() {
   now.nowait_miss = now.nowait_none = now.short_read = now.short_write = now.delay = now.zero_write = 0;
   now.read_errno = now.write_errno = now.sync_errno = now.open_errno = now.close_errno = 0;
+  now.uring_errno = 0;
+  now.uring_passing = 0;
   now.errno_chance = 1024;
   now.writes_before_errno = -1;
   now.hung = -1;

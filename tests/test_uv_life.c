@@ -263,8 +263,8 @@ static void own_handles_exist_only_while_files_are_open(void **state) {
   uv_timer_init(&loop, &t);
   for (int i = 0; i < 3; ++i) open_small(&f[i], "own", UV_FS_O_RDONLY);
   walk();
-  assert_int_equal(owned, 2);
-  assert_int_equal(handles, before + 3);
+  assert_int_equal(owned, 3);
+  assert_int_equal(handles, before + 4);
   assert_false(ef_uv_owns((uv_handle_t *)&t));
   for (int i = 0; i < 3; ++i) ef_uv_close(&f[i], NULL);
   uv_run(&loop, UV_RUN_DEFAULT);

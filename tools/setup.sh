@@ -28,6 +28,7 @@ find_missing() {
   header ck_pr.h libck-dev
   header ev.h libev-dev
   header uv.h libuv1-dev
+  header liburing.h liburing-dev
   cmocka
   pkg-config --exists spdlog 2>/dev/null || need libspdlog-dev
 }

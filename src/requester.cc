@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The life of a request: inline try, parked, with an engine (more than once after short counts), over, taken.
+#include "requester.hh"
+
+#include "cache.hh"
+#include "engine_threads.hh"
+#include "flusher.hh"
+#include "port.hh"
+#include "process.hh"
+#include "reader.hh"
+#include "sys.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+namespace ef {
+namespace {
+
+enum class progress : std::uint32_t { none, going }; // none: all zero, as the caller made it
+
+// What the library keeps in an ef_request. Its holder: the caller's thread, an engine, the parked list, the queue.
+struct request_state {
+  io_request io; // first: an engine answers with it
+  file_node news;
+  file *f;
+  ef_request *user;
+  const iovec *next; // the first buffer not wholly done
+  int buffers;       // from there on
+  std::atomic<progress> state;
+  std::size_t skip; // bytes of *next that are done
+  std::size_t did, left;
+  std::uint64_t written_before; // stream position of what was accepted before
+};
+static_assert(sizeof(request_state) <= sizeof ef_request::reserved && alignof(request_state) <= alignof(void *));
+
+request_state &state_in(ef_request &q) noexcept { return *reinterpret_cast<request_state *>(q.reserved); }
+request_state &state_of_io(io_request *r) noexcept { return *reinterpret_cast<request_state *>(r); }
+request_state &state_of_news(file_node &n) noexcept {
+  return *reinterpret_cast<request_state *>(reinterpret_cast<char *>(&n) - offsetof(request_state, news));
+}
+
+std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t>(f.handle) & 0xfffff; }
+
+// ---- In the background
+
+void end(request_state &s, ssize_t result) noexcept {
+  port &p = *s.f->home;
+  s.user->result = result < 0 ? -1 : result;
+  s.user->error = result < 0 ? static_cast<int>(-result) : 0;
+  port_reference(p); // the request may be taken in the next line
+  post_request(p, s.news);
+  port_not_busy(p);
+  port_release(p);
+}
+
+void launch(request_state &s) noexcept {
+  io_request &r = s.io;
+  r.offset = s.user->offset + static_cast<off_t>(s.did);
+  if (!r.write) {
+    r.osfd = s.skip ? s.f->osfd : descriptor_for(*s.f, s.next, s.buffers, r.offset);
+    r.flags = r.osfd == s.f->osfd ? s.f->inline_flags.load(std::memory_order_relaxed) : 0;
+  }
+  r.first = {static_cast<char *>(s.next->iov_base) + s.skip, s.next->iov_len - s.skip};
+  r.rest = s.next + 1;
+  r.rest_count = s.buffers - 1;
+  process &h = *here();
+  // What is copied within the ring is copied on the loop's thread: large ones keep it too long.
+  if (!r.write && s.left <= limits::ring_request_max && s.f->ringable.load(std::memory_order_relaxed))
+    submit_io(*s.f->home->engine_used, h.engines, s.f->home->at, &r);
+  else
+    engine_threads.submit(h.engines, s.f->home->at, &r);
+}
+
+void advance(request_state &s, std::size_t n) noexcept {
+  s.did += n;
+  s.left -= n;
+  n += s.skip;
+  while (s.buffers > 0 && n >= s.next->iov_len) {
+    n -= s.next->iov_len;
+    ++s.next;
+    --s.buffers;
+  }
+  s.skip = n;
+}
+
+void tried(io_request *r) {
+  request_state &s = state_of_io(r);
+  const ssize_t n = r->result;
+  if (n > 0) advance(s, static_cast<std::size_t>(n));
+  if (r->write && n > 0) s.f->written_at.fetch_add(1, std::memory_order_release); // pairs with own_writes_settled
+  if (n > 0 && s.left > 0) return launch(s);
+  if (n < 0 && s.did == 0) return end(s, n);
+  if (n == 0 && r->write && s.did == 0) return end(s, -ENOSPC); // no progress and no reason
+  end(s, static_cast<ssize_t>(s.did));
+}
+
+// ---- Parked
+
+bool may_go(const file &f, std::uint64_t written_before, bool write) noexcept {
+  if (state_of(f) == file_state::opening) return false;
+  return write || f.error.load(std::memory_order_seq_cst) || f.out.consumed() >= written_before;
+}
+
+void go(request_state &s) noexcept {
+  file &f = *s.f;
+  int e = f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  if (!e && !f.seekable) e = ESPIPE;
+  if (s.io.unwanted.load(std::memory_order_relaxed)) e = ECANCELED;
+  s.io.osfd = f.osfd; // a write's; a read chooses
+  e ? end(s, -e) : launch(s);
+}
+
+void park(request_state &s) noexcept {
+  file &f = *s.f;
+  f.parked_count.fetch_add(1, std::memory_order_seq_cst); // before the look; pairs with tell_parked
+  ef_list_push(&f.parked, &s.io.work.node);
+  flush_now(f);
+  tell_parked(f);
+}
+
+// True: one that was put back may go by now.
+bool go_round(file &f) noexcept {
+  bool again = false;
+  for (ef_list_node *n = ef_list_take_all(&f.parked), *next; n; n = next) {
+    next = n->next;
+    request_state &s = state_of_io(reinterpret_cast<io_request *>(n));
+    const bool write = s.io.write;
+    const std::uint64_t before = s.written_before;
+    if (may_go(f, before, write) || s.io.unwanted.load(std::memory_order_relaxed)) {
+      f.parked_count.fetch_sub(1, std::memory_order_relaxed);
+      go(s);
+      continue;
+    }
+    ef_list_push(&f.parked, n);                             // no look at it from here on
+    f.parked_count.fetch_add(0, std::memory_order_seq_cst); // pairs with tell_parked, which found the list empty
+    again |= may_go(f, before, write);
+  }
+  return again;
+}
+
+// ---- Beginning
+
+// 0, or what is wrong with the call.
+int check(const file &f, std::size_t bytes, off_t offset, const ef_request *q) noexcept {
+  off_t end;
+  if (offset < 0 || __builtin_add_overflow(offset, static_cast<off_t>(bytes), &end)) return -EINVAL;
+  if (q && in_progress(*q)) return -EBUSY;
+  if (state_of(f) == file_state::failed) return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  if (state_of(f) != file_state::opening && !f.seekable) return -ESPIPE;
+  return 0;
+}
+
+// The request is the library's from here on.
+request_state &take_over(file &f, ef_request &q, const iovec *iov, int count, std::size_t bytes, off_t offset,
+                         bool write) noexcept {
+  q.op = write ? EF_PWRITE : EF_PREAD;
+  q.fd = f.handle;
+  q.offset = offset;
+  if (count == 1) {
+    q.buffer = *iov;
+    iov = &q.buffer;
+  } else {
+    q.iov = iov;
+  }
+  q.iovcnt = count == 1 ? 0 : count;
+  q.result = -1;
+  q.error = EINPROGRESS;
+  auto &s = *new (q.reserved) request_state{};
+  s.f = &f;
+  s.user = &q;
+  s.next = iov;
+  s.buffers = count;
+  s.left = bytes;
+  s.io.done = tried;
+  s.io.osfd = f.osfd;
+  s.io.write = write;
+  s.state.store(progress::going, std::memory_order_relaxed);
+  files.add_reference(slot_of(f));
+  port_busy(*f.home); // until it is over: then ef_drain may return
+  return s;
+}
+
+bool at_end(const file &f, off_t offset) noexcept {
+  struct stat st;
+  return sys->stat_now(f.osfd, &st) != 0 || offset >= st.st_size;
+}
+
+// Is it worth asking? Where one miss followed the other, the next is likely: the try would cost as much as the rest.
+bool worth_a_try(file &f) noexcept {
+  const std::uint32_t misses = f.misses_in_row.load(std::memory_order_relaxed);
+  if (misses < limits::misses_to_trust) return true;
+  f.misses_in_row.store(misses + 1, std::memory_order_relaxed); // a lost count does no harm
+  return misses % limits::misses_a_probe == 0;
+}
+
+// A count, or -EAGAIN: not in memory, or not to be known.
+ssize_t try_inline(file &f, const iovec *iov, int count, off_t offset) noexcept {
+  const inline_mode how = f.how.load(std::memory_order_relaxed);
+  if (how == inline_mode::never || !worth_a_try(f)) return -EAGAIN;
+  const ssize_t r = read_now(f, how, f.inline_flags.load(std::memory_order_relaxed), iov, count, offset);
+  if (r > 0) {
+    if (f.misses_in_row.load(std::memory_order_relaxed)) f.misses_in_row.store(0, std::memory_order_relaxed);
+    return r;
+  }
+  if (r == 0) return at_end(f, offset) ? 0 : -EAGAIN; // some kernels say 0 before the end
+  note_inline_answer(f, r);
+  if (r == -EAGAIN) f.misses_in_row.fetch_add(1, std::memory_order_relaxed);
+  return -EAGAIN; // real errors come back from the background
+}
+
+void count_hit(file &f, ssize_t n) noexcept {
+  f.hits_at.fetch_add(1, std::memory_order_relaxed);
+  f.bytes_at.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
+}
+
+ssize_t begin(request_state &s, ssize_t did) noexcept {
+  if (did > 0) advance(s, static_cast<std::size_t>(did));
+  launch(s);
+  return -EINPROGRESS;
+}
+
+} // namespace
+
+ssize_t pread_file(file &f, const iovec *iov, int count, std::size_t bytes, off_t offset, ef_request *q) noexcept {
+  if (!f.can_read) return -EBADF;
+  if (int bad = check(f, bytes, offset, q)) return bad;
+  if (bytes == 0) return 0;
+  const bool opening = state_of(f) == file_state::opening;
+  if (opening || (f.can_write && !f.out.empty() && !f.error.load(std::memory_order_acquire))) {
+    if (!opening) flush_now(f);
+    if (!q) return -EAGAIN;
+    request_state &s = take_over(f, *q, iov, count, bytes, offset, false);
+    s.written_before = f.can_write ? f.out.accepted() : 0;
+    park(s);
+    return -EINPROGRESS;
+  }
+  ssize_t r = q && bytes > limits::read_call_max ? -EAGAIN : try_inline(f, iov, count, offset);
+  const bool whole = r == static_cast<ssize_t>(bytes);
+  if (r >= 0 && (whole || !q || r == 0 || at_end(f, offset + r))) {
+    count_hit(f, r);
+    return r;
+  }
+  if (!q) return r;
+  f.misses_at.fetch_add(1, std::memory_order_relaxed);
+  return begin(take_over(f, *q, iov, count, bytes, offset, false), r);
+}
+
+ssize_t pwrite_file(file &f, const iovec *iov, int count, std::size_t bytes, off_t offset, ef_request &q) noexcept {
+  if (!f.can_write) return -EBADF;
+  if (int bad = check(f, bytes, offset, &q)) return bad;
+  if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
+  if (bytes == 0) return 0;
+  request_state &s = take_over(f, q, iov, count, bytes, offset, true);
+  s.io.flags = f.append ? RWF_NOAPPEND : 0;
+  if (state_of(f) != file_state::opening) return begin(s, 0);
+  park(s);
+  return -EINPROGRESS;
+}
+
+bool in_progress(const ef_request &q) noexcept {
+  return reinterpret_cast<const request_state *>(q.reserved)->state.load(std::memory_order_acquire) ==
+         progress::going; // pairs with take_request
+}
+
+int cancel_request(ef_request &q) noexcept {
+  if (!in_progress(q)) return -ENOENT;
+  request_state &s = state_in(q);
+  file &f = *s.f;
+  s.io.unwanted.store(true, std::memory_order_seq_cst); // pairs with go_round
+  tell_parked(f);
+  const engine &e = *f.home->engine_used;
+  if (e.withdraw && e.withdraw(here()->engines, f.home->at, &s.io))
+    end(s, s.did ? static_cast<ssize_t>(s.did) : -ECANCELED);
+  return 0;
+}
+
+void tell_parked(file &f) noexcept {
+  // An exchange of nothing: either the count of who comes later is seen, or he sees what was done before.
+  if (f.parked_count.fetch_add(0, std::memory_order_seq_cst) == 0) return;
+  while (go_round(f)) {}
+}
+
+void take_request(file_node &n, ef_event *out) noexcept {
+  request_state &s = state_of_news(n);
+  file &f = *s.f;
+  *out = {f.handle, EF_REQUEST, s.user->error, s.user};
+  s.state.store(progress::none, std::memory_order_release); // pairs with in_progress
+  if (files.put(slot_of(f))) schedule_release(f);
+}
+
+void init_requests(file &f) noexcept {
+  f.parked = {};
+  f.parked_count.store(0, std::memory_order_relaxed);
+  f.misses_in_row.store(0, std::memory_order_relaxed);
+  f.ringable.store(false, std::memory_order_relaxed);
+  for (auto *c : {&f.hits_at, &f.misses_at, &f.bytes_at, &f.written_at}) c->store(0, std::memory_order_relaxed);
+}
+
+} // namespace ef
