@@ -106,9 +106,9 @@ typedef struct ef_file_options {
   int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
 } ef_file_options;
 
-/* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers it
- * names, from the call that answered EINPROGRESS until its event is taken (or done is called); after that it may be used
- * again. */
+/* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers
+ * it names, from the call that answered EINPROGRESS until its event is taken (or done is called); after that it may be
+ * used again. */
 typedef struct ef_request {
   void *data;                       /* the caller's */
   void (*done)(struct ef_request *); /* the caller's: the loop adapters call it when the request is over */
@@ -267,9 +267,9 @@ int ef_consume(int fd, size_t len);
  * error came behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps
  * less than asked for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on
  * the same number. Writes are in the file when they are over, durable with the next ef_sync; between them and ef_write
- * there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset + length
- * beyond 2^63 - 1, length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of the failed
- * open, the error that sticks. */
+ * there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset +
+ * length beyond 2^63 - 1, length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of
+ * the failed open, the error that sticks. */
 ssize_t ef_pread(int fd, void *buf, size_t len, off_t offset, ef_request *request);
 ssize_t ef_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef_request *request);
 ssize_t ef_pwrite(int fd, const void *buf, size_t len, off_t offset, ef_request *request);
@@ -277,8 +277,8 @@ ssize_t ef_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef
 
 /* Begins many: op, fd, iov and iovcnt or buffer, and offset are filled in by the caller. The answer is the number of
  * those in progress, each of which will have its event; the others have error 0 and their result, or result -1 and the
- * errno, now (in progress: error EINPROGRESS). One that is in progress already is left alone. Any thread. EFAULT, EINVAL
- * count < 0: none was begun. */
+ * errno, now (in progress: error EINPROGRESS). One that is in progress already is left alone. Any thread. EFAULT,
+ * EINVAL count < 0: none was begun. */
 int ef_submit(ef_request *const *requests, int count);
 
 /* Asks for the end of a request that is in progress. Its event comes all the same, once: with ECANCELED if it had not

@@ -149,12 +149,14 @@ bool probe_reads(ring &r, int file) noexcept {
 
 int probe(const char **reason) noexcept {
   int error = -EIO;
-  *reason = "the probe of io_uring failed";
+  *reason = "the probe of io_uring failed: no descriptor, or no memory file";
   const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), file = ::memfd_create("efio-probe", MFD_CLOEXEC);
   if (event >= 0 && file >= 0 && ::write(file, "e", 1) == 1) {
     ring *r = ring_make(event, &error, reason);
     if (r) {
       if (!probe_reads(*r, file)) error = -EIO;
+      *reason =
+          error ? "the probe of io_uring failed: a read through a ring did not bring its byte" : "io_uring works here";
       ring_delete(r);
     }
   }
@@ -171,7 +173,7 @@ int start(engine_context &context, const char **reason) {
   if (known == not_probed) {
     locked l;
     if ((known = verdict.load(std::memory_order_relaxed)) == not_probed) {
-      const char *why = "io_uring works here";
+      const char *why = "no key for what belongs to threads is left";
       known = pthread_key_create(&at_thread_end, end_thread) == 0 ? probe(&why) : -ENOMEM;
       verdict_reason.store(why, std::memory_order_relaxed);
       verdict.store(known, std::memory_order_release);

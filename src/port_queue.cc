@@ -3,6 +3,7 @@
 #include "port_news.hh"
 #include "process.hh"
 #include "requester.hh"
+#include "sys.hh"
 
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -251,8 +252,13 @@ void deliver_queued(port &p) noexcept {
 int port_event_fd(port &p) noexcept {
   int fd = p.at.event_fd.load(std::memory_order_acquire); // pairs with the swap below
   if (fd >= 0) return fd;
-  fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (fd < 0) return -errno;
+  const int made = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (made < 0) return -errno;
+  fd = away_from_stdio(made);
+  if (fd < 0) {
+    ::close(made);
+    return fd;
+  }
   int none = -1;
   if (!p.at.event_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) { // pairs with signal_fd
     ::close(fd);

@@ -244,6 +244,10 @@ unsigned kernel_flags(const ring &r) noexcept {
 ring *ring_make(int event_fd, int *error, const char **reason) noexcept {
   ring *r = new (std::nothrow) ring{};
   *error = r ? set_up(*r) : -ENOMEM;
+  if (*error == 0) {
+    const int fd = away_from_stdio(r->kernel.ring_fd);
+    if (fd > 0) r->kernel.ring_fd = r->kernel.enter_ring_fd = fd;
+  }
   if (*error == 0 && (*error = io_uring_register_eventfd(&r->kernel, event_fd)) < 0) io_uring_queue_exit(&r->kernel);
   if (*error < 0) {
     *reason = r ? reason_of(*error) : "no memory";

@@ -29,7 +29,11 @@ template<class Call> auto again(Call call) noexcept -> decltype(call()) {
 }
 
 int do_openat(int dirfd, const char *path, int flags, mode_t mode) {
-  return again([&] { return ::openat(dirfd, path, flags | O_CLOEXEC, mode); });
+  const int fd = again([&] { return ::openat(dirfd, path, flags | O_CLOEXEC, mode); });
+  if (fd < 0) return fd;
+  const int away = away_from_stdio(fd);
+  if (away < 0) ::close(fd);
+  return away;
 }
 
 // Linux gives the descriptor back whatever close answers: no retry, EINTR is no error.
@@ -175,6 +179,14 @@ int do_uring_enter(io_uring *, bool, std::int64_t) { return -ENOSYS; }
 ssize_t do_uring_result(ssize_t result) { return result; }
 
 } // namespace
+
+int away_from_stdio(int fd) noexcept {
+  if (fd > 2) return fd;
+  const int away = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (away < 0) return -errno;
+  ::close(fd);
+  return away;
+}
 
 const sys_table sys_kernel = {do_openat,        do_close,       do_facts,       do_stat_now,         do_preadv,
                               do_preadv_nowait, do_preadv_with, do_pwritev,     do_pwritev_at,       do_writev,

@@ -31,6 +31,10 @@ struct file_facts {
   bool in_memory; // tmpfs, ramfs: a plain read is a memory copy
 };
 
+// The descriptor itself or, where the host has closed its standard ones, a copy away from their numbers: what the host
+// writes to them must not land in ours. A negated errno: nothing was closed.
+int away_from_stdio(int fd) noexcept;
+
 struct sys_table {
   int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
   int (*close)(int fd);

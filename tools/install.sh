@@ -20,7 +20,8 @@ alias() {
 describe() {
   if [ "$action" != install ]; then rm -f "$2"; return; fi
   mkdir -p "${2%/*}"
-  sed -e "s|@prefix@|$prefix|; s|@libdir@|$libdir|; s|@includedir@|$includedir|; s|@VERSION@|$VERSION|; s|@URING_LIBS@|$URING_LIBS|" "$1" >"$2"
+  sed -e "s|@prefix@|$prefix|; s|@libdir@|$libdir|; s|@includedir@|$includedir|" \
+    -e "s|@VERSION@|$VERSION|; s|@URING_LIBS@|$URING_LIBS|" "$1" >"$2"
 }
 
 for part in $PARTS; do
