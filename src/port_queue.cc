@@ -135,22 +135,21 @@ int take_events(port &p, ef_event *out, int max) noexcept {
   int count = 0;
   while (count < max) {
     ef_list_node *n = p.pending.load(std::memory_order_relaxed);
-    if (!n) {
-      if (p.signalled.load(std::memory_order_seq_cst)) clear_fd(p); // pairs with signal_fd
-      n = ef_list_take_all(&p.ready);
-      if (!n) break;
-    }
+    if (!n && !(n = ef_list_take_all(&p.ready))) break;
     p.pending.store(n->next, std::memory_order_relaxed);
     count += take_event(p, n, out + count);
   }
   return count;
 }
 
+bool engine_has_news(port &p) noexcept {
+  return p.engine_used->news && p.at.load.load(std::memory_order_relaxed) > 0 && p.engine_used->news(p.at);
+}
+
 // The engine's part of a turn: what came together goes, what is over becomes events. True: there is more at once.
 bool turn_engine(port &p) noexcept {
   const engine &e = *p.engine_used;
   if (!e.turn || p.at.load.load(std::memory_order_relaxed) == 0) return false;
-  if (e.news(p.at)) clear_fd(p); // it was signalled for that; before the look, as always
   taking_for = &p;
   const bool more = e.turn(here()->engines, p.at, 0);
   taking_for = nullptr;
@@ -165,11 +164,15 @@ bool own(port &p) noexcept {
 // The part of draining that calls for its end: whatever is left is told again.
 int drain_as_owner(port &p, ef_event *out, int max) noexcept {
   if (!own(p)) return -EBUSY;
-  const bool more = turn_engine(p);
-  int count = take_events(p, out, max);
-  // Called for nothing, perhaps because of a signal that came after its event was taken: nobody else would clear it.
-  while (count == 0 && !more && p.at.event_fd.load(std::memory_order_relaxed) >= 0 && clear_fd(p))
+  // A signal is cleared before everything that it may be for is looked at, or that would be lost.
+  if (p.signalled.load(std::memory_order_seq_cst) || engine_has_news(p)) clear_fd(p); // pairs with signal_fd
+  bool more;
+  int count;
+  do {
+    more = turn_engine(p);
     count = take_events(p, out, max);
+    // Called for nothing, perhaps because of a signal that came after its event was taken: nobody else would clear it.
+  } while (count == 0 && !more && p.at.event_fd.load(std::memory_order_relaxed) >= 0 && clear_fd(p));
   if (more || p.pending.load(std::memory_order_relaxed) || !ef_list_empty(&p.ready)) signal_fd(p);
   return count;
 }
