@@ -221,7 +221,7 @@ static void start_own(struct ef_ev_loop *s, int bell) {
   ev_init(&s->again, on_again);
   ev_set_priority(&s->again, EV_MINPRI);
   ev_prepare_init(&s->prepare, on_prepare);
-  ev_set_priority(&s->prepare, EV_MAXPRI);
+  ev_set_priority(&s->prepare, EV_MINPRI); /* after those of the host, which may begin reads */
   ev_idle_init(&s->idle, on_idle);
   ev_set_priority(&s->idle, EV_MINPRI);
   ev_prepare_start(LOOP_(s) &s->prepare);

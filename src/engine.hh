@@ -45,11 +45,11 @@ struct ring;
 struct engine_port {
   std::atomic<std::uint64_t> owner;  // this_thread() of who drains; 0: nobody did yet
   std::atomic<int> event_fd;         // the host polls it; -1: nobody asked for it
-  std::atomic<bool> direct;          // events do not wait for a drainer
+  std::atomic<bool> called_back;     // the host does not poll, or nobody listens any more
   std::atomic<bool> held;            // somebody is in here: the owner, or who takes its place
   std::atomic<ring *> mine;          // made by the owner with its first miss
   std::atomic<int> load;             // requests taken and not yet ended
-  bool gathering;                    // the owner's: it will take a turn when all have come together
+  std::atomic<bool> gathering;       // the owner's: it will take a turn when all have come together
   std::atomic<const char *> refusal; // static; why there will be no ring here
 };
 
@@ -68,6 +68,8 @@ struct engine {
   bool (*news)(engine_port &);   // did something end that its event_fd was signalled for? owner
   // A request became unwanted. True: it was not begun and is the caller's again. Owner.
   bool (*withdraw)(engine_context &, engine_port &, io_request *);
+  // From now on the host is called back, or polls again: requests are not taken, or are again. Any thread.
+  void (*exclude)(engine_port &, bool);
   // Another thread is the owner from now on, or (owner 0) nobody is. False: requests of the old owner are under way.
   bool (*hand_over)(engine_port &, std::uint64_t owner);
 };

@@ -44,7 +44,7 @@ bool submit(engine_context &context, engine_port &, io_request *r) {
 
 } // namespace
 
-const engine engine_threads = {"threads", EF_ENGINE_THREADS, start,   submit, nullptr,
-                               nullptr,   nullptr,           nullptr, nullptr};
+const engine engine_threads = {"threads", EF_ENGINE_THREADS, start,   submit,  nullptr,
+                               nullptr,   nullptr,           nullptr, nullptr, nullptr};
 
 } // namespace ef

@@ -185,8 +185,9 @@ int start(engine_context &context, const char **reason) {
 
 // Its thread will come for it, or nobody.
 bool takes(const engine_port &at, const io_request &r) noexcept {
-  return !r.write && !at.direct.load(std::memory_order_relaxed) && at.event_fd.load(std::memory_order_acquire) >= 0 &&
-         !at.refusal.load(std::memory_order_relaxed) && is_owner(at) && !ending; // event_fd pairs with port_event_fd
+  return !r.write && !at.called_back.load(std::memory_order_relaxed) &&
+         at.event_fd.load(std::memory_order_acquire) >= 0 && !at.refusal.load(std::memory_order_relaxed) &&
+         is_owner(at) && !ending; // event_fd pairs with port_event_fd
 }
 
 bool submit(engine_context &context, engine_port &at, io_request *q) {
@@ -194,15 +195,16 @@ bool submit(engine_context &context, engine_port &at, io_request *q) {
   request_list done, declined;
   {
     holder h(at);
-    ring *r = is_owner(at) ? ring_of(at) : nullptr;
-    if (!r && (!is_owner(at) || !(r = make(at)))) return false;
+    if (!takes(at, *q)) return false; // it may have changed before the port was held
+    ring *r = ring_of(at);
+    if (!r && !(r = make(at))) return false;
     if (r->broken) return false;
     r->context = &context;
     at.load.fetch_add(1, std::memory_order_relaxed);
     r->waiting.append(q);
     ++r->waiting_count;
     // The kernel begins while the others of this turn come together.
-    if (r->in_flight == 0 && !at.gathering) ring_enter(*r, done, declined);
+    if (r->in_flight == 0 && !at.gathering.load(std::memory_order_relaxed)) ring_enter(*r, done, declined);
   }
   finish(context, at, done, declined);
   return true;
@@ -263,6 +265,11 @@ bool withdraw(engine_context &context, engine_port &at, io_request *q) {
   return false;
 }
 
+void exclude(engine_port &at, bool on) {
+  holder h(at);
+  at.called_back.store(on, std::memory_order_relaxed);
+}
+
 bool hand_over(engine_port &at, std::uint64_t owner) {
   if (at.owner.load(std::memory_order_relaxed) == owner) return true;
   holder h(at);
@@ -270,12 +277,14 @@ bool hand_over(engine_port &at, std::uint64_t owner) {
   if (at.load.load(std::memory_order_acquire) > 0) return false; // pairs with finish
   if (ring *r = ring_of(at)) take_down(r);
   at.owner.store(owner, std::memory_order_relaxed);
+  at.gathering.store(false, std::memory_order_relaxed);
   return true;
 }
 
 } // namespace
 
-const engine engine_uring = {"uring", EF_ENGINE_URING, start, submit, turn, pending, news, withdraw, hand_over};
+const engine engine_uring = {"uring", EF_ENGINE_URING, start,   submit,   turn, pending,
+                             news,    withdraw,        exclude, hand_over};
 
 bool uring_turn_own(std::int64_t wait_ns) noexcept {
   ring *busy[limits::rings_waited_for];
@@ -307,7 +316,8 @@ bool submit(engine_context &, engine_port &, io_request *) { return false; }
 
 } // namespace
 
-const engine engine_uring = {"uring", EF_ENGINE_URING, start, submit, nullptr, nullptr, nullptr, nullptr, nullptr};
+const engine engine_uring = {"uring", EF_ENGINE_URING, start,   submit,  nullptr,
+                             nullptr, nullptr,         nullptr, nullptr, nullptr};
 
 bool uring_turn_own(std::int64_t) noexcept { return false; }
 void uring_before_fork() noexcept {}

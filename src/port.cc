@@ -45,7 +45,7 @@ port *port_make(const ef_port_options &options, int *error) noexcept {
     p->callbacks[0] = {options.wake, options.notify, options.arg};
     p->callback.store(&p->callbacks[0], std::memory_order_relaxed);
     p->form.store(form_of(p->callbacks[0]), std::memory_order_relaxed);
-    p->at.direct.store(options.notify != nullptr, std::memory_order_relaxed);
+    p->at.called_back.store(true, std::memory_order_relaxed);
   }
   return p;
 }
@@ -142,20 +142,23 @@ void port_quiesce(port &p) noexcept {
 
 namespace {
 
-// Where nobody drains, nobody brings on what the engine does for a drainer: what is under way ends before. False: it is
-// another thread's.
-bool leave_engine(port &p, bool for_direct) noexcept {
-  if (for_direct) port_end_turns(p);
-  if (for_direct && p.at.load.load(std::memory_order_acquire) > 0) return false; // pairs with the engine's end of them
-  p.at.direct.store(for_direct, std::memory_order_relaxed);
-  return true;
+// A host that is called back does not poll, so nobody brings on what the engine does for its drainer: what is under way
+// ends before. False: it is another thread's.
+bool leave_engine(port &p) noexcept {
+  if (!p.engine_used->exclude) return true;
+  p.engine_used->exclude(p.at, true);
+  port_end_turns(p);
+  if (p.at.load.load(std::memory_order_acquire) == 0) return true; // pairs with the engine's end of them
+  p.engine_used->exclude(p.at, false);
+  return false;
 }
 
 } // namespace
 
 int port_set_callback(port &p, port_callback c) noexcept {
   if (p.changing.exchange(true, std::memory_order_acquire)) return -EBUSY; // pairs with the store below
-  if (!leave_engine(p, c.notify != nullptr)) {
+  const bool called_back = c.wake || c.notify;
+  if (called_back && !leave_engine(p)) {
     p.changing.store(false, std::memory_order_release);
     return -EBUSY;
   }
@@ -164,6 +167,7 @@ int port_set_callback(port &p, port_callback c) noexcept {
   *to = c; // nobody reads it: its last use was waited for
   p.callback.store(c.wake || c.notify ? to : nullptr, std::memory_order_seq_cst); // pairs with current()
   p.form.store(form_of(c), std::memory_order_release);                            // pairs with direct()
+  if (!called_back && p.engine_used->exclude) p.engine_used->exclude(p.at, false);
   port_quiesce(p); // from here on every post sees the new one
   if (c.notify)
     deliver_queued(p);
@@ -177,6 +181,7 @@ void port_abandon(port &p) noexcept {
   p.abandoned.store(true, std::memory_order_seq_cst); // pairs with post()
   p.callback.store(nullptr, std::memory_order_seq_cst);
   port_quiesce(p);
+  if (p.engine_used->exclude) p.engine_used->exclude(p.at, true);
   port_end_turns(p);
   hold_queue(p, owner); // for ever: nobody sweeps it any more
   drop(p, p.pending.exchange(nullptr, std::memory_order_relaxed));

@@ -209,7 +209,7 @@ int port_submit(port &p) noexcept {
 
 bool port_gather(port &p, bool on) noexcept {
   if (!p.engine_used->pending || p.at.owner.load(std::memory_order_relaxed) != this_thread()) return false;
-  p.at.gathering = on;
+  p.at.gathering.store(on, std::memory_order_relaxed);
   if (!on) hand_in(p);
   return true;
 }

@@ -29,6 +29,7 @@ struct request_state {
   int buffers;       // from there on
   std::atomic<progress> state;
   std::size_t skip; // bytes of *next that are done
+  bool plain;       // the way of the cache mode was refused
   std::size_t did, left;
   std::uint64_t written_before; // stream position of what was accepted before
 };
@@ -58,8 +59,8 @@ void launch(request_state &s) noexcept {
   io_request &r = s.io;
   r.offset = s.user->offset + static_cast<off_t>(s.did);
   if (!r.write) {
-    r.osfd = s.skip ? s.f->osfd : descriptor_for(*s.f, s.next, s.buffers, r.offset);
-    r.flags = r.osfd == s.f->osfd ? s.f->inline_flags.load(std::memory_order_relaxed) : 0;
+    r.osfd = s.plain || s.skip ? s.f->osfd : descriptor_for(*s.f, s.next, s.buffers, r.offset);
+    r.flags = s.plain || r.osfd != s.f->osfd ? 0 : s.f->inline_flags.load(std::memory_order_relaxed);
   }
   r.first = {static_cast<char *>(s.next->iov_base) + s.skip, s.next->iov_len - s.skip};
   r.rest = s.next + 1;
@@ -89,6 +90,11 @@ void tried(io_request *r) {
   const ssize_t n = r->result;
   if (n > 0) advance(s, static_cast<std::size_t>(n));
   if (r->write && n > 0) s.f->written_at.fetch_add(1, std::memory_order_release); // pairs with own_writes_settled
+  const bool refused = n == -EINVAL || n == -EOPNOTSUPP;
+  if (refused && !r->write && !s.plain && (r->flags || r->osfd != s.f->osfd)) {
+    s.plain = true;
+    return launch(s);
+  }
   if (n > 0 && s.left > 0) return launch(s);
   if (n < 0 && s.did == 0) return end(s, n);
   if (n == 0 && r->write && s.did == 0) return end(s, -ENOSPC); // no progress and no reason
@@ -122,6 +128,7 @@ void park(request_state &s) noexcept {
 // True: one that was put back may go by now.
 bool go_round(file &f) noexcept {
   bool again = false;
+  const std::uint32_t cancels = f.cancels.load(std::memory_order_seq_cst); // pairs with cancel_request
   for (ef_list_node *n = ef_list_take_all(&f.parked), *next; n; n = next) {
     next = n->next;
     request_state &s = state_of_io(reinterpret_cast<io_request *>(n));
@@ -136,6 +143,7 @@ bool go_round(file &f) noexcept {
     f.parked_count.fetch_add(0, std::memory_order_seq_cst); // pairs with tell_parked, which found the list empty
     again |= may_go(f, before, write);
   }
+  again |= f.cancels.load(std::memory_order_seq_cst) != cancels; // of one that was in hand here, perhaps
   return again;
 }
 
@@ -172,6 +180,7 @@ request_state &take_over(file &f, ef_request &q, const iovec *iov, int count, st
   s.next = iov;
   s.buffers = count;
   s.left = bytes;
+  while (s.next->iov_len == 0) ++s.next, --s.buffers; // bytes > 0: there is one
   s.io.done = tried;
   s.io.osfd = f.osfd;
   s.io.write = write;
@@ -268,6 +277,7 @@ int cancel_request(ef_request &q) noexcept {
   request_state &s = state_in(q);
   file &f = *s.f;
   s.io.unwanted.store(true, std::memory_order_seq_cst); // pairs with go_round
+  f.cancels.fetch_add(1, std::memory_order_seq_cst);
   tell_parked(f);
   const engine &e = *f.home->engine_used;
   if (e.withdraw && e.withdraw(here()->engines, f.home->at, &s.io))

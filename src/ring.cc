@@ -235,8 +235,13 @@ void reap(ring &r, request_list &done, request_list &declined) noexcept {
   io_uring_cq_advance(&r.kernel, seen);
 }
 
-unsigned kernel_flags(const ring &r) noexcept {
-  return __atomic_load_n(r.kernel.sq.kflags, __ATOMIC_ACQUIRE); // pairs with the kernel's
+bool has_deferred(const ring &r) noexcept {
+  return __atomic_load_n(r.kernel.sq.kflags, __ATOMIC_SEQ_CST) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+// An exchange, as io_uring_cq_eventfd_toggle is none: the look that follows must not come before it.
+void tell_event_fd(ring &r, bool on) noexcept {
+  __atomic_exchange_n(r.kernel.cq.kflags, on ? 0u : IORING_CQ_EVENTFD_DISABLED, __ATOMIC_SEQ_CST);
 }
 
 } // namespace
@@ -254,8 +259,7 @@ ring *ring_make(int event_fd, int *error, const char **reason) noexcept {
     delete r;
     return nullptr;
   }
-  io_uring_ring_dontfork(&r->kernel);    // a child has nothing to do with it
-  io_uring_register_ring_fd(&r->kernel); // saves a look-up at each enter; where it does not work, nothing is lost
+  io_uring_ring_dontfork(&r->kernel); // a child has nothing to do with it
   return r;
 }
 
@@ -264,13 +268,9 @@ void ring_delete(ring *r) noexcept {
   delete r;
 }
 
-bool ring_has_ended(const ring &r) noexcept {
-  return io_uring_cq_ready(&r.kernel) > 0 || (kernel_flags(r) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
-}
+bool ring_has_ended(const ring &r) noexcept { return io_uring_cq_ready(&r.kernel) > 0 || has_deferred(r); }
 
-bool ring_needs_enter(const ring &r) noexcept {
-  return !r.waiting.empty() || r.unsubmitted > 0 || (kernel_flags(r) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
-}
+bool ring_needs_enter(const ring &r) noexcept { return r.unsubmitted > 0 || has_deferred(r); }
 
 void ring_enter(ring &r, request_list &done, request_list &declined) noexcept {
   fill(r, done, declined);
@@ -279,15 +279,17 @@ void ring_enter(ring &r, request_list &done, request_list &declined) noexcept {
 }
 
 bool ring_turn(ring &r, std::int64_t wait_ns, request_list &done, request_list &declined) noexcept {
+  bool more = false;
   fill(r, done, declined);
   if (wait_ns > 0 || ring_needs_enter(r)) {
     // What ends now is taken below, or told by the answer: nobody has to be woken.
-    io_uring_cq_eventfd_toggle(&r.kernel, false);
+    tell_event_fd(r, false);
     submit(r, wait_ns, declined);
-    io_uring_cq_eventfd_toggle(&r.kernel, true);
+    tell_event_fd(r, true);
+    more = has_deferred(r); // what comes after this look is told
   }
   reap(r, done, declined);
-  return ring_has_ended(r);
+  return more || (!r.waiting.empty() && r.in_flight == 0); // all ended at once, and nobody will say that there is room
 }
 
 void ring_cancel(ring &r, io_request *which) noexcept {
