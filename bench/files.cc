@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -38,11 +40,12 @@ class descriptor {
   std::exit(1);
 }
 
-std::uint64_t next_random(std::uint64_t *state) {
-  *state ^= *state << 13;
-  *state ^= *state >> 7;
-  *state ^= *state << 17;
-  return *state;
+// The contents, by places of words: splitmix64 (Steele, Lea, Flood 2014) of a counter.
+std::uint64_t word_at(std::uint64_t index) {
+  std::uint64_t w = (index + 1) * 0x9e3779b97f4a7c15u;
+  w = (w ^ (w >> 30)) * 0xbf58476d1ce4e5b9u;
+  w = (w ^ (w >> 27)) * 0x94d049bb133111ebu;
+  return w ^ (w >> 31);
 }
 
 bool write_all(int fd, const char *data, std::size_t n) {
@@ -81,10 +84,10 @@ checksum make_file(const std::string &path, std::size_t size) {
   descriptor fd(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (fd < 0) give_up(path);
   checksum c;
-  std::uint64_t state = 0x9e3779b97f4a7c15u;
+  std::uint64_t index = 0;
   std::vector<std::uint64_t> words(block / 8);
   for (std::size_t done = 0; done < size;) {
-    for (std::uint64_t &w : words) w = next_random(&state);
+    for (std::uint64_t &w : words) w = word_at(index++);
     std::size_t n = std::min(block, size - done);
     const char *data = reinterpret_cast<const char *>(words.data());
     if (!write_all(fd, data, n)) give_up(path);
@@ -93,6 +96,26 @@ checksum make_file(const std::string &path, std::size_t size) {
   }
   if (fdatasync(fd) < 0) give_up(path);
   return c;
+}
+
+bool piece_checker::right(const char *data, std::size_t n, std::size_t at) {
+  std::size_t skip = (8 - at % 8) % 8; // to the first word that is whole
+  if (n < skip + 8) return true;       // too small to hold one
+  std::size_t words = (n - skip) / 8, step = pieces_++ % whole_every == 0 ? 1 : words - 1;
+  for (std::size_t i = 0; i < words; i += std::max<std::size_t>(step, 1)) {
+    std::uint64_t word;
+    std::memcpy(&word, data + skip + i * 8, 8);
+    if (word != word_at((at + skip) / 8 + i)) return false;
+  }
+  return true;
+}
+
+std::size_t size_that_fits(const std::string &directory, std::size_t wanted, std::size_t least) {
+  struct statvfs fs;
+  if (statvfs(directory.c_str(), &fs) != 0) return least;
+  std::size_t room = static_cast<std::size_t>(fs.f_bavail) * fs.f_frsize / 2;
+  while (wanted > room && wanted / 2 >= least) wanted /= 2;
+  return wanted;
 }
 
 double cached_share(const std::string &path) {

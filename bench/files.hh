@@ -28,6 +28,20 @@ class checksum {
 // Writes size bytes of pseudo-random contents, durably. Ends the program with a message if it cannot.
 checksum make_file(const std::string &path, std::size_t size);
 
+// What such a file holds at any place is known: says whether pieces of it are right without the price of looking at
+// every byte of each, which would be felt in what is measured.
+class piece_checker {
+ public:
+  bool right(const char *data, std::size_t n, std::size_t at); // its ends; now and then the whole of it
+
+ private:
+  static constexpr unsigned whole_every = 64;
+  unsigned pieces_ = 0;
+};
+
+// The size wanted, or half of it as often as it takes to leave room in the directory.
+std::size_t size_that_fits(const std::string &directory, std::size_t wanted, std::size_t least);
+
 // The share of the file's pages that are in the page cache; negative: it cannot be told.
 double cached_share(const std::string &path);
 

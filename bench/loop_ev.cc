@@ -22,7 +22,7 @@ struct program {
   cached_run *cached = nullptr;
   timed_run *timed = nullptr;
   int fd = -1;
-  std::unique_ptr<char[]> to{new char[cold_record]};
+  std::unique_ptr<char[]> to{new char[timed_record_most]};
 };
 
 void open_file(program *p, const std::string &path, void (*read)(struct ev_loop *, ef_ev_io *, int)) {
@@ -35,7 +35,7 @@ void open_file(program *p, const std::string &path, void (*read)(struct ev_loop 
 
 void start_timer(program *p) {
   ev_timer_init(
-      &p->timer, [](struct ev_loop *, ev_timer *w, int) { static_cast<program *>(w->data)->timed->tick(); },
+      &p->timer, [](struct ev_loop *, ev_timer *w, int) { static_cast<program *>(w->data)->timed->timer.tick(); },
       timer_seconds, timer_seconds);
   p->timer.data = p;
   ev_timer_start(p->loop, &p->timer);
@@ -60,7 +60,7 @@ void run_cached(const std::string &path, cached_run *r) {
 void read_cold(struct ev_loop *loop, ef_ev_io *w, int) {
   auto *p = static_cast<program *>(w->data);
   p->timed->before_read();
-  ssize_t n = ef_read(w->fd, p->to.get(), cold_record);
+  ssize_t n = ef_read(w->fd, p->to.get(), p->timed->record);
   int error = errno;
   p->timed->after_read();
   if (n < 0 && error != EAGAIN) fail("ef_read: %s", std::strerror(error));
@@ -79,7 +79,7 @@ void run_timed(const std::string &path, timed_run *r) {
 void read_blocking(struct ev_loop *loop, ev_idle *w, int) {
   auto *p = static_cast<program *>(w->data);
   p->timed->before_read();
-  ssize_t n = read(p->fd, p->to.get(), cold_record);
+  ssize_t n = read(p->fd, p->to.get(), p->timed->record);
   p->timed->after_read();
   if (n < 0) fail("read: %s", std::strerror(errno));
   if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));

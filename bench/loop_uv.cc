@@ -28,7 +28,7 @@ struct program {
   timed_run *timed = nullptr;
   int fd = -1;
   std::int64_t at = 0;
-  std::unique_ptr<char[]> to{new char[cold_record]};
+  std::unique_ptr<char[]> to{new char[timed_record_most]};
   std::size_t record = loop_record;
 };
 
@@ -39,7 +39,7 @@ void check(int error, const char *what) {
 void start_timer(program *p) {
   uv_timer_init(&p->loop, &p->timer);
   uv_timer_start(
-      &p->timer, [](uv_timer_t *t) { static_cast<program *>(t->data)->timed->tick(); }, 1, 1);
+      &p->timer, [](uv_timer_t *t) { static_cast<program *>(t->data)->timed->timer.tick(); }, 1, 1);
 }
 
 // ---- efio
@@ -85,7 +85,7 @@ void run_cached(const std::string &path, cached_run *r) {
 void run_timed(const std::string &path, timed_run *r) {
   program p;
   p.timed = r;
-  p.record = cold_record;
+  p.record = r->record;
   start_timer(&p);
   read_by_efio(&p, path);
 }
@@ -127,7 +127,7 @@ void run_uv_cached(const std::string &path, cached_run *r) {
 void run_uv_timed(const std::string &path, timed_run *r) {
   program p;
   p.timed = r;
-  p.record = cold_record;
+  p.record = r->record;
   start_timer(&p);
   read_by_uv(&p, path);
 }
@@ -136,7 +136,7 @@ void run_uv_timed(const std::string &path, timed_run *r) {
 void read_blocking(uv_idle_t *turn) {
   auto *p = static_cast<program *>(turn->data);
   p->timed->before_read();
-  ssize_t n = read(p->fd, p->to.get(), cold_record);
+  ssize_t n = read(p->fd, p->to.get(), p->timed->record);
   p->timed->after_read();
   if (n < 0) fail("read: %s", std::strerror(errno));
   if (n > 0) p->timed->take(p->to.get(), static_cast<std::size_t>(n));

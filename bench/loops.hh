@@ -6,17 +6,17 @@
 
 #include "files.hh"
 #include "harness.hh"
+#include "lateness.hh"
 #include "timing.hh"
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 namespace bench {
 
-constexpr std::size_t loop_record = 4096;  // of a cached read
-constexpr std::size_t cold_record = 65536; // of a cold one
-constexpr double timer_seconds = 0.001, timer_alone_seconds = 0.2;
+constexpr std::size_t loop_record = 4096;                                // of a cached read
+constexpr std::size_t timed_record = 65536, timed_record_most = 1 << 20; // of one beside a timer
+constexpr double timer_alone_seconds = 0.2;
 
 // The cached file, read one record after the other, around and around, until the time is over.
 class cached_run {
@@ -39,39 +39,32 @@ class cached_run {
   usage thread_{RUSAGE_THREAD}, all_{RUSAGE_SELF};
 };
 
-// A cold file read once beside a timer: how late the timer is called, how fast the file comes.
+// A file read once beside a timer: how late the timer is called, how fast the file comes, what it costs.
 class timed_run {
  public:
-  timed_run() { late_.reserve(100'000); }
+  timed_run(const std::string &path, std::size_t record) : record(record), size_(file_size(path)) {}
 
-  // A repeating timer's callback: late by what is beyond the interval since the call before. How long this thread
-  // itself ran in between tells lateness of the loop's own making from that of a busy machine.
-  void tick() {
-    std::int64_t now = now_ns(), ran = thread_ns();
-    if (last_) {
-      late_.push_back(std::max(0.0, (static_cast<double>(now - last_) / 1e9 - timer_seconds) * 1e3));
-      ran_most_ = std::max(ran_most_, ran - ran_);
-    }
-    last_ = now;
-    ran_ = ran;
-  }
+  const std::size_t record; // bytes of one read
+  lateness timer;
+
   // Around what the loop's thread does to get bytes: did it sleep in there?
   void before_read() { sleeps_before_ = sleeps(); }
   void after_read() { slept_ += sleeps() - sleeps_before_; }
-  void take(const char *data, std::size_t n) { sum_.add(data, n); }
-  const checksum &sum() const { return sum_; }
-
-  void report(double *values) {
-    double seconds = static_cast<double>(now_ns() - begin_) / 1e9;
-    if (late_.empty()) late_.push_back(seconds * 1e3); // the timer was never called
-    std::sort(late_.begin(), late_.end());
-    const double shares[] = {0.5, 0.99, 0.999, 1};
-    for (int i = 0; i < 4; ++i) values[i] = percentile(late_, shares[i]);
-    values[4] = static_cast<double>(ran_most_) / 1e6;
-    values[5] = static_cast<double>(slept_);
-    values[6] = static_cast<double>(sum_.bytes) / 1e6 / seconds;
-    values[7] = static_cast<double>(late_.size());
+  void take(const char *data, std::size_t n) {
+    right_ &= checker_.right(data, n, bytes_);
+    bytes_ += n;
   }
+  bool right() const { return right_ && bytes_ == size_; } // what was taken is the file
+
+  // The end; the figures are known from then on.
+  void finish() {
+    seconds_ = static_cast<double>(now_ns() - begin_) / 1e9;
+    cpu_ = used_.cpu_seconds();
+    timer.finish();
+  }
+  double slept() const { return static_cast<double>(slept_); }
+  double mb_per_second() const { return static_cast<double>(bytes_) / 1e6 / seconds_; }
+  double cpu_seconds_per_gb() const { return cpu_ * 1e9 / static_cast<double>(bytes_); }
 
  private:
   static long sleeps() {
@@ -79,10 +72,13 @@ class timed_run {
     getrusage(RUSAGE_THREAD, &u);
     return u.ru_nvcsw;
   }
-  std::int64_t begin_ = now_ns(), last_ = 0, ran_ = 0, ran_most_ = 0;
+  std::int64_t begin_ = now_ns();
+  usage used_{RUSAGE_SELF}; // of all threads
   long sleeps_before_ = 0, slept_ = 0;
-  std::vector<double> late_;
-  checksum sum_;
+  std::size_t bytes_ = 0, size_;
+  piece_checker checker_;
+  bool right_ = true;
+  double seconds_ = 0, cpu_ = 0;
 };
 
 struct cached_program {
@@ -98,6 +94,10 @@ struct timed_program {
 
 std::vector<cached_program> &cached_programs();
 std::vector<timed_program> &timed_programs();
+const timed_program *find_timed(const std::string &loop, const std::string &name); // nullptr: there is none
+
+// Reads the file by it, cold or as it is, and checks what it read.
+timed_run run_timed(const timed_program &p, const std::string &path, bool cold, std::size_t record);
 
 struct announce {
   announce(std::vector<cached_program> cached, std::vector<timed_program> timed) {
