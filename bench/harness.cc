@@ -119,9 +119,10 @@ row_result run_row(const row &r, const options &o) {
     result.outcomes.push_back({v.name, std::vector<std::vector<double>>(r.metrics.size()), "", ""});
   if (r.prepare) r.prepare();
   int rounds = r.windows > 1 ? 1 : o.repetitions;
+  double seconds = r.seconds > 0 ? r.seconds : o.seconds;
   for (int round = r.warm_up ? -1 : 0; round < rounds; ++round)
     for (std::size_t v = 0; v < r.variants.size(); ++v)
-      measure_once(r, r.variants[v], o.seconds * (round < 0 ? warm_up_share : 1), round >= 0, &result.outcomes[v]);
+      measure_once(r, r.variants[v], seconds * (round < 0 ? warm_up_share : 1), round >= 0, &result.outcomes[v]);
   if (r.finish) r.finish();
   result.seconds = static_cast<double>(now_ns() - began) / 1e9;
   return result;

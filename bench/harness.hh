@@ -18,6 +18,7 @@ struct options {
   std::string json;                 // the machine-readable result
   std::vector<std::string> only;    // rows by the beginnings of their names; empty = all
   double seconds = 0.2;             // one measurement takes about so long
+  double loop_seconds = 0.5;        // the same of many reads in a loop
   double idle_seconds = 10;         // the idle library is watched for so long
   std::size_t cold_bytes = 1 << 30; // of the file that is read cold
   int repetitions = 5;
@@ -51,6 +52,12 @@ struct goal {
   bool worst = false; // the worst of all repetitions instead of their median
 };
 
+// A ratio that is shown below the table, of these metrics.
+struct comparison {
+  std::string variant, against;
+  std::vector<int> metrics;
+};
+
 struct row {
   std::string name, title;
   std::vector<metric> metrics;
@@ -58,6 +65,8 @@ struct row {
   std::string reference; // ratios are to this variant; empty = no ratios
   int ratio_metric = 0;
   std::vector<goal> goals = {};
+  std::vector<comparison> comparisons = {};
+  double seconds = 0;                              // of one measurement; 0 = options::seconds
   std::function<void()> prepare = {}, finish = {}; // in the parent: files only, no threads, nothing of the library
   bool warm_up = true;                             // a short round before, not counted
   int windows = 1; // more: one measurement answers so many samples, metrics_max values apart, and is made only once

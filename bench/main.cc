@@ -26,10 +26,11 @@ void print_help() {
             "  --list              names of the rows\n"
             "  --only ROW,ROW...   only rows whose names begin so\n"
             "  --seconds S         length of one measurement (default 0.2)\n"
+            "  --loop-seconds S    the same of many reads in a loop (default 0.5)\n"
             "  --repetitions N     of each measurement, 5 at least (default 5)\n"
             "  --idle-seconds S    how long the idle library is watched (default 10)\n"
             "  --size MIB          of the file that is read cold (default 1024)\n"
-            "  --quick             --seconds 0.02 --idle-seconds 1 --size 256\n"
+            "  --quick             --seconds 0.02 --loop-seconds 0.2 --idle-seconds 1 --size 256\n"
             "  --dir PATH          files are made in a directory of their own in it (default: beside the program)\n"
             "  --json FILE         the result for programs (default: bench.json beside the program)\n"
             "  --help              this\n"
@@ -64,6 +65,7 @@ double number(const char *option, const char *value, double least) {
 const option long_options[] = {{"list", no_argument, nullptr, 'l'},
                                {"only", required_argument, nullptr, 'o'},
                                {"seconds", required_argument, nullptr, 's'},
+                               {"loop-seconds", required_argument, nullptr, 'L'},
                                {"repetitions", required_argument, nullptr, 'r'},
                                {"idle-seconds", required_argument, nullptr, 'i'},
                                {"size", required_argument, nullptr, 'z'},
@@ -75,6 +77,7 @@ const option long_options[] = {{"list", no_argument, nullptr, 'l'},
 
 void be_quick(options *o) {
   o->seconds = 0.02;
+  o->loop_seconds = 0.2;
   o->idle_seconds = 1;
   o->cold_bytes = 256u << 20;
 }
@@ -86,6 +89,9 @@ void take_option(int letter, options *o) {
     break;
   case 's':
     o->seconds = number("seconds", optarg, 0.001);
+    break;
+  case 'L':
+    o->loop_seconds = number("loop-seconds", optarg, 0.001);
     break;
   case 'r':
     o->repetitions = static_cast<int>(number("repetitions", optarg, repetitions_min));
@@ -163,7 +169,7 @@ int run(const options &o, const std::vector<row> &rows) {
 }
 
 int list(const options &o) {
-  for (const row &r : all_rows(o)) std::printf("%-14s%s\n", r.name.c_str(), r.title.c_str());
+  for (const row &r : all_rows(o)) std::printf("%-22s%s\n", r.name.c_str(), r.title.c_str());
   return 0;
 }
 

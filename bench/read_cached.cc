@@ -199,6 +199,7 @@ row make_row(const options &o, const char *name, const char *title, std::size_t 
 
 void add_rows(const options &o, std::vector<row> *rows) {
   rows->push_back(make_row(o, "read-100", "a cached file in records of 100 bytes", 100));
+  rows->back().comparisons = {{"ef_read", "read(2)", {0}}};
   rows->push_back(make_row(o, "read-4k", "a cached file in records of 4 KiB", 4096));
   rows->back().goals = {
       {"cached 4 KiB by ef_read: times preadv2(RWF_NOWAIT)", "ef_read", "preadv2(RWF_NOWAIT)", 0, true, 1.25},

@@ -77,6 +77,25 @@ bool figure(const row_result &result, const goal &g, double *out) {
   return true;
 }
 
+// Empty: one of them was not measured.
+std::vector<double> compared(const row_result &result, const comparison &c, int metric) {
+  const outcome *o = find(result, c.variant), *against = find(result, c.against);
+  return o && against && measured(*o) && measured(*against) ? ratios(*o, *against, metric) : std::vector<double>{};
+}
+
+void print_comparisons(const row_result &result) {
+  for (const comparison &c : result.of->comparisons) {
+    std::string figures;
+    for (int m : c.metrics) {
+      std::vector<double> samples = compared(result, c, m);
+      if (samples.empty()) break;
+      figures += (figures.empty() ? "" : ", ") + std::string(result.of->metrics[static_cast<std::size_t>(m)].name) +
+                 " x " + with_spread(samples, 2, true);
+    }
+    if (!figures.empty()) std::printf("  %s / %s: %s\n", c.variant.c_str(), c.against.c_str(), figures.c_str());
+  }
+}
+
 bool reached(const goal &g, double value) { return g.at_most ? value <= g.bound : value >= g.bound; }
 
 // ---- JSON
@@ -110,6 +129,14 @@ std::string joined(const line &items, const char *between) {
   return out;
 }
 
+std::string json_comparison(const row_result &result, const comparison &c) {
+  line metrics;
+  for (int m : c.metrics)
+    metrics.push_back(quoted(result.of->metrics[static_cast<std::size_t>(m)].name) + ": " +
+                      json_samples(compared(result, c, m)));
+  return "{\"of\": " + quoted(c.variant) + ", \"to\": " + quoted(c.against) + ", " + joined(metrics, ", ") + "}";
+}
+
 std::string json_outcome(const row_result &result, const outcome &o) {
   const row &r = *result.of;
   line items{"\"name\": " + quoted(o.name)};
@@ -134,15 +161,17 @@ std::string json_goal(const row_result &result, const goal &g) {
 
 std::string json_row(const row_result &result) {
   const row &r = *result.of;
-  line variants, goals;
+  line variants, goals, comparisons;
   for (const outcome &o : result.outcomes) variants.push_back(json_outcome(result, o));
   for (const goal &g : r.goals) goals.push_back(json_goal(result, g));
+  for (const comparison &c : r.comparisons) comparisons.push_back(json_comparison(result, c));
   line items{"\"row\": " + quoted(r.name), "\"title\": " + quoted(r.title)};
   if (!r.reference.empty()) {
     items.push_back("\"reference\": " + quoted(r.reference));
     items.push_back("\"ratio_of\": " + quoted(r.metrics[static_cast<std::size_t>(r.ratio_metric)].name));
   }
   items.push_back("\"variants\": [\n      " + joined(variants, ",\n      ") + "]");
+  items.push_back("\"comparisons\": [" + joined(comparisons, ",\n      ") + "]");
   items.push_back("\"goals\": [" + joined(goals, ",\n      ") + "]");
   return "{" + joined(items, ",\n     ") + "}";
 }
@@ -159,6 +188,7 @@ void print_row(const row_result &r) {
   if (!r.of->reference.empty()) lines[0][0] = "  (ratios to: " + r.of->reference + ")";
   for (const outcome &o : r.outcomes) lines.push_back(line_of(r, o));
   print_lines(lines);
+  print_comparisons(r);
   std::fflush(stdout);
 }
 
