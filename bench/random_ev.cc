@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Random blocks in a libev loop: the loop itself, pread(2) in it, POSIX aio, efio's port.
+// Random blocks in a libev loop: the loop itself, pread(2) in it, POSIX aio, efio's adapter.
 #include "random_ev.hh"
 
-#include <efio.h>
+#include <efio_ev.h>
 
 #include <aio.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 namespace bench {
@@ -118,55 +119,42 @@ class aio_contestant final : public ev_contestant {
   std::vector<aiocb> requests_;
 };
 
+// The adapter's loop has a port of its own, whose engine the environment chooses.
 class efio_contestant final : public ev_contestant {
  public:
   efio_contestant(random_run *r, int engine) : ev_contestant(r), requests_(static_cast<std::size_t>(r->readers())) {
-    ef_port_options port{};
-    port.size = sizeof port;
-    port.engine = engine;
-    port_ = ef_port_new(&port);
-    if (!port_) fail("ef_port_new: %s", std::strerror(errno));
+    setenv("EFIO_ENGINE", engine == EF_ENGINE_URING ? "uring" : "threads", 1);
+    ef_port *port = ef_ev_port(loop);
+    if (!port) fail("ef_ev_port: %s", std::strerror(errno));
     ef_port_counters c{};
     c.size = sizeof c;
-    if (ef_port_stats(port_, &c) == 0 && c.engine != engine) skip("this engine does not work: %s", c.engine_reason);
+    if (ef_port_stats(port, &c) == 0 && c.engine != engine) skip("this engine does not work: %s", c.engine_reason);
     ef_file_options file{};
     file.size = sizeof file;
     file.pattern = EF_PATTERN_RANDOM;
-    file_ = ef_fdopen(port_, fd, &file);
+    file_ = ef_fdopen(port, fd, &file);
     if (file_ < 0) fail("ef_fdopen: %s", std::strerror(errno));
-    watch(ef_port_fd(port_));
+    for (ef_ev_request &q : requests_) {
+      ef_ev_request_init(&q, answer);
+      q.data = this;
+    }
   }
-  ~efio_contestant() override {
-    ef_close(file_);
-    ef_drain(port_, 10'000);
-    ef_port_free(port_);
-  }
+  ~efio_contestant() override { ef_close(file_); }
 
  private:
-  static constexpr int events_a_call = 128;
-
   void ask(int reader) override {
-    ef_request *q = &requests_[static_cast<std::size_t>(reader)];
-    ssize_t n = ef_pread(file_, run->buffer(reader), random_block, run->offset(reader), q);
+    ef_ev_request *q = &requests_[static_cast<std::size_t>(reader)];
+    ssize_t n = ef_ev_pread(loop, q, file_, run->buffer(reader), random_block, run->offset(reader));
     if (n >= 0 || errno != EINPROGRESS) got(reader, n < 0 ? -errno : n);
   }
-  void submit() override { ef_port_submit(port_); }
-  void wake() override {
-    ef_event events[events_a_call];
-    int n;
-    do {
-      n = ef_port_next(port_, events, events_a_call);
-      for (int i = 0; i < n; ++i) {
-        if (events[i].events != EF_REQUEST) continue;
-        auto *q = static_cast<ef_request *>(events[i].data);
-        got(static_cast<int>(q - requests_.data()), q->result < 0 ? -q->error : q->result);
-      }
-    } while (n == events_a_call);
+  static void answer(struct ev_loop *, ef_ev_request *q) {
+    auto *me = static_cast<efio_contestant *>(q->data);
+    const ef_request &r = q->request;
+    me->got(static_cast<int>(q - me->requests_.data()), r.result < 0 ? -r.error : r.result);
   }
 
-  ef_port *port_;
   int file_;
-  std::vector<ef_request> requests_;
+  std::vector<ef_ev_request> requests_;
 };
 
 } // namespace
