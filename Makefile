@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Builds, tests and installs efio. Sources are found by their place, so a new one needs no line here.
 #
-## all             libraries and examples (default)
+## all             libraries, the efio command and examples (default)
 ## demo            shows the examples at work: a server, its clients, its log
 ## check           unit and stress tests, tidy, man-lint, a trial installation: minutes
 ## check-quick     unit tests only
@@ -104,6 +104,7 @@ LIB_SOURCES := $(call found,src/*.cc lockfree/*.c)
 EV_SOURCES := $(if $(filter yes,$(HAVE_EV)),$(call found,adapters/efio_ev*.c adapters/efio_ev*.cc))
 UV_SOURCES := $(if $(filter yes,$(HAVE_UV)),$(call found,adapters/efio_uv*.c adapters/efio_uv*.cc))
 EXAMPLE_SOURCES := $(call found,examples/*.c examples/*.cc)
+TOOL_SOURCES := $(call found,tools/efio/*.cc)
 BENCH_SOURCES := $(if $(filter yes,$(HAVE_SPDLOG)),$(call found,bench/*.cc))
 TEST_SOURCES := $(if $(filter yes,$(HAVE_CMOCKA)),$(call found,tests/test_*.c tests/test_*.cc tests/stress_*.cc))
 SHELL_TESTS := $(call found,tests/*.sh)
@@ -158,7 +159,8 @@ $(B)/obj/lockfree/%.o: $(S)/lockfree/%.c $(CONFIG)
 	$(call say,CC lockfree/$*)
 	$(call compile,$(CC) $(CPPFLAGS) $(EF_CFLAGS) $(CFLAGS))
 
-# Adapters, tests, examples and the benchmark see the loops' headers too; adapters and examples nothing of the inside.
+# Adapters, tests, examples and the benchmark see the loops' headers too; adapters, examples and the tool nothing of the
+# inside.
 PUBLIC_COMMON := $(filter-out -I%,$(COMMON)) -I$(S)/include $(EV_CFLAGS) $(UV_CFLAGS)
 TEST_INCLUDES := -I$(S)/tests $(EV_CFLAGS) $(UV_CFLAGS) $(CMOCKA_CFLAGS)
 
@@ -192,7 +194,11 @@ $(B)/obj/bench/%.o: $(S)/bench/%.cc $(CONFIG)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(COMMON) -I$(S)/bench \
 	  $(EV_CFLAGS) $(UV_CFLAGS) $(SPDLOG_CFLAGS) $(CXXFLAGS))
 
--include $(wildcard $(foreach d,src lockfree adapters examples tests bench,$(B)/obj/$(d)/*.d))
+$(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
+	$(call say,CXX tools/efio/$*)
+	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(PUBLIC_COMMON) $(CXXFLAGS))
+
+-include $(wildcard $(foreach d,src lockfree adapters examples tests bench tools/efio,$(B)/obj/$(d)/*.d))
 
 # ---- Programs
 
@@ -218,6 +224,12 @@ $(B)/examples/%: $(B)/obj/examples/%.o $(SHARED)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
 	  -L$(B) $(RPATH) $(LOOP_LIBS) -lefio $(LIBS) -o $@)
 
+# The command has the library inside: it runs from anywhere, and tells of what it was built with.
+TOOL := $(if $(CAPI),$(if $(TOOL_SOURCES),$(B)/efio))
+$(B)/efio: $(call objects,$(TOOL_SOURCES)) $(B)/libefio.a
+	$(call say,LD $(@F))
+	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $^ $(URING_LIBS) $(LIBS) -o $@)
+
 BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench))
 BENCH_LIBS = $(SPDLOG_LIBS) \
   $(if $(shell grep -l benchmark/benchmark.h $(addprefix $(S)/,$(BENCH_SOURCES))),$(BENCHMARK_LIBS))
@@ -228,7 +240,7 @@ $(B)/efio-bench: $(call objects,$(BENCH_SOURCES)) $(STATIC)
 	  $(EV_LIBS) $(UV_LIBS) $(BENCH_LIBS) $(LIBS) -o $@)
 
 .SECONDARY:
-all: $(STATIC) $(SHARED) $(EXAMPLES)
+all: $(STATIC) $(SHARED) $(TOOL) $(EXAMPLES)
 
 # ---- Tests: one runner, one count at the end
 
@@ -286,9 +298,9 @@ endif
 # ---- Installation and release
 
 INSTALL_ENV = S='$(S)' B='$(B)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' MAJOR='$(MAJOR)' \
-  prefix='$(prefix)' libdir='$(libdir)' includedir='$(includedir)' mandir='$(mandir)' \
+  prefix='$(prefix)' bindir='$(bindir)' libdir='$(libdir)' includedir='$(includedir)' mandir='$(mandir)' \
   URING_LIBS='$(URING_LIBS)' PARTS='efio $(if $(EV_SOURCES),efio-ev) $(if $(UV_SOURCES),efio-uv)'
-install: $(STATIC) $(SHARED)
+install: $(STATIC) $(SHARED) $(TOOL)
 	@$(INSTALL_ENV) $(S)/tools/install.sh install
 
 uninstall:
@@ -306,7 +318,7 @@ setup:
 # Nothing but what this Makefile makes is removed: the build directory may be the reader's own.
 clean:
 	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/asan $(B)/ubsan $(B)/tsan $(B)/dist
-	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio-bench $(B)/bench.json $(B)/efio-*.tar.gz
+	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(S)/Makefile

@@ -4,7 +4,7 @@
 # B (build), DESTDIR, VERSION, MAJOR, PARTS and the directories in the environment.
 set -eu
 action=$1
-lib=$DESTDIR$libdir include=$DESTDIR$includedir man=$DESTDIR$mandir
+bin=$DESTDIR$bindir lib=$DESTDIR$libdir include=$DESTDIR$includedir man=$DESTDIR$mandir
 
 say() { echo "  $(echo "$action" | tr '[:lower:]' '[:upper:]') $1"; }
 
@@ -40,8 +40,13 @@ for part in $PARTS; do
   describe "$S/$home/$part.pc.in" "$lib/pkgconfig/$part.pc"
 done
 
+if [ "$action" = uninstall ] || [ -e "$B/efio" ]; then
+  say "efio: $bin"
+  put "$B/efio" "$bin/efio" 755
+fi
+
 say "manual: $man"
-for page in "$S"/man/*.[37]; do
+for page in "$S"/man/*.[137]; do
   case $page in */efio_*.7) continue ;; esac # of the inside, whose headers are not installed
   [ -e "$page" ] || continue
   put "$page" "$man/man${page##*.}/${page##*/}" 644

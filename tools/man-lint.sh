@@ -8,7 +8,7 @@ if ! command -v "$mandoc" >/dev/null 2>&1; then
   exit 77
 fi
 cd "$S" || exit 1
-set -- man/*.[37]
+set -- man/*.[137]
 if [ ! -e "$1" ]; then
   echo "no manual pages"
   exit 77

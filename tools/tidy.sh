@@ -12,11 +12,11 @@ complain() {
 # each_line MESSAGES: complains about every line, if there is any.
 each_line() { [ -z "$1" ] || complain "$1"; }
 
-code=$(find include lockfree src adapters examples bench tests \
+code=$(find include lockfree src adapters examples bench tests tools \
   -name '*.[ch]' -o -name '*.cc' -o -name '*.hh' -o -name '*.hpp' 2>/dev/null)
 scripts=$(find tools .ci tests -type f ! -name '*.[ch]' ! -name '*.cc' ! -name '*.hh' -print)
 scripts="Makefile configure.ac $scripts $(ls src/*.map src/*.in adapters/*.map adapters/*.in)"
-pages=$(ls man/*.[37] 2>/dev/null)
+pages=$(ls man/*.[137] 2>/dev/null)
 all="$code $scripts $pages"
 
 check_sizes() {
@@ -62,7 +62,7 @@ check_floors() {
       [ "${theirs:-9}" -le "$mine" ] || complain "$file: floor $mine includes $included of floor ${theirs:-unknown}"
     done
   done
-  for file in adapters/*.[ch] adapters/*.cc examples/*.[ch] examples/*.cc; do
+  for file in adapters/*.[ch] adapters/*.cc examples/*.[ch] examples/*.cc tools/efio/*.cc tools/efio/*.hh; do
     [ -e "$file" ] || continue
     for included in $(includes_of "$file"); do
       [ -e "include/$included" ] || [ -e "${file%/*}/$included" ] || complain "$file: includes $included of the inside"

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Submit, poll, take.
+#include "loop.hh"
+
+#include <poll.h>
+
+#include <cerrno>
+
+namespace tool {
+
+loop::~loop() {
+  if (port_) ef_port_abandon(port_);
+}
+
+int loop::open() {
+  port_ = ef_port_new(nullptr);
+  if (!port_) return -errno;
+  descriptor_ = ef_port_fd(port_);
+  return descriptor_ < 0 ? -errno : 0;
+}
+
+int loop::wait(ef_event *out, int max) {
+  for (;;) {
+    int count = ef_port_next(port_, out, max);
+    if (count != 0) return count > 0 ? count : -errno;
+    if (ef_port_submit(port_) < 0) return -errno;
+    pollfd p{descriptor_, POLLIN, 0};
+    if (poll(&p, 1, -1) < 0 && errno != EINTR) return -errno;
+  }
+}
+
+} // namespace tool

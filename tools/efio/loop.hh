@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The smallest event loop: one port, whose descriptor is polled. What any loop without an adapter does.
+#ifndef EFIO_TOOL_LOOP_HH
+#define EFIO_TOOL_LOOP_HH
+
+#include <efio.h>
+
+namespace tool {
+
+class loop {
+ public:
+  loop() = default;
+  loop(const loop &) = delete;
+  loop &operator=(const loop &) = delete;
+  ~loop();
+
+  // 0, or a negated errno; once, before anything else.
+  int open();
+  ef_port *port() const { return port_; }
+
+  // Hands over what waits, and takes what has happened: at least one event, at most max; or a negated errno.
+  int wait(ef_event *out, int max);
+
+ private:
+  ef_port *port_ = nullptr;
+  int descriptor_ = -1;
+};
+
+} // namespace tool
+#endif
