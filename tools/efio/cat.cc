@@ -91,24 +91,13 @@ bool copy_other(copying *c, const char *name) {
   return good;
 }
 
-// Until the file has what was asked for; 0 or an errno.
-int wait_for(copying *c, int file, unsigned what) {
-  int now = ef_watch(file, what, nullptr);
-  while (now == 0) {
-    ef_event e;
-    if (int count = c->events.wait(&e, 1); count < 0) return -count;
-    if (e.fd == file && (e.events & what)) return 0;
-  }
-  return now > 0 ? 0 : errno;
-}
-
 bool copy_bytes(copying *c, int file, const char *name) {
   for (;;) {
     ssize_t n = ef_read(file, c->buffer.data(), c->buffer.size());
     if (n == 0) return true;
     if (n > 0 && !put(c, static_cast<std::size_t>(n))) return false;
     int error = n < 0 ? errno : 0;
-    if (error == EAGAIN) error = wait_for(c, file, EF_READ);
+    if (error == EAGAIN) error = c->events.await(file, EF_READ);
     if (error) return tell(name, error);
   }
 }
@@ -130,8 +119,9 @@ bool copy_file(copying *c, const char *name) {
   options.pattern = EF_PATTERN_SEQUENTIAL;
   int file = ef_openat(c->events.port(), AT_FDCWD, name, O_RDONLY, 0, &options);
   if (file < 0) return tell(name, errno);
-  int error = wait_for(c, file, EF_OPEN);
   struct stat st;
+  int error = ef_fstat(file, &st) == 0 ? 0 : errno;
+  if (error == EAGAIN) error = c->events.await(file, EF_OPEN); // the open is not done
   if (!error && ef_fstat(file, &st) != 0) error = errno;
   bool good = false;
   if (!error && is_output(*c, st, 0))

@@ -77,6 +77,11 @@ void json::null(const char *key) {
   out_ += "null";
 }
 
+void json::pair(std::uint64_t first, std::uint64_t second) {
+  place(nullptr);
+  out_ += '[' + std::to_string(first) + ", " + std::to_string(second) + ']';
+}
+
 const std::string &json::finish() {
   out_ += '\n';
   return out_;

@@ -21,6 +21,7 @@ class json {
   void integer(const char *key, std::uint64_t value);
   void truth(const char *key, bool value);
   void null(const char *key);
+  void pair(std::uint64_t first, std::uint64_t second); // an array of two, on one line
 
   // The whole, with a newline at its end.
   const std::string &finish();

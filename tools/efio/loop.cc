@@ -29,4 +29,18 @@ int loop::wait(ef_event *out, int max) {
   }
 }
 
+int loop::await(int file, unsigned events) {
+  for (ef_event e;;) {
+    if (int count = wait(&e, 1); count < 0) return -count;
+    if (e.fd == file && (e.events & (events | EF_ERROR))) return e.error;
+  }
+}
+
+int loop::await(const ef_request *request) {
+  for (ef_event e;;) {
+    if (int count = wait(&e, 1); count < 0) return -count;
+    if ((e.events & EF_REQUEST) && e.data == request) return 0;
+  }
+}
+
 } // namespace tool

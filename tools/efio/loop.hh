@@ -21,6 +21,12 @@ class loop {
   // Hands over what waits, and takes what has happened: at least one event, at most max; or a negated errno.
   int wait(ef_event *out, int max);
 
+  // Until one of the events of the file that were asked for, or of its trouble, has come; its errno or 0.
+  int await(int file, unsigned events);
+
+  // Until the request is over; 0, or an errno that has nothing to do with it.
+  int await(const ef_request *request);
+
  private:
   ef_port *port_ = nullptr;
   int descriptor_ = -1;

@@ -13,7 +13,7 @@
 
 namespace {
 
-const tool::command *const commands[] = {&tool::doctor, &tool::cat};
+const tool::command *const commands[] = {&tool::doctor, &tool::bench, &tool::cat};
 
 void help() {
   std::puts("Usage: efio COMMAND [OPTION]... [ARGUMENT]...\n"
