@@ -16,7 +16,7 @@ in_build() { ${MAKE:-make} -s -f "$S/Makefile" B="$B" DESTDIR="$work/root" prefi
 
 in_build install
 root=$work/root/opt/efio
-for file in include/efio.h lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
+for file in bin/efio share/man/man1/efio.1 include/efio.h lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
   test -e "$root/$file" || { echo "not installed: $file"; exit 1; }
 done
 dangling=$(find "$root" -xtype l)
@@ -62,6 +62,9 @@ for part in efio-ev efio-uv; do
   $cc "$work/$part.c" $(flags --cflags --libs $part) -o "$work/$part"
   LD_LIBRARY_PATH=$root/lib "$work/$part"
 done
+
+# The command runs without the library's directory being known.
+[ "$("$root/bin/efio" --version)" = "efio $(LD_LIBRARY_PATH=$root/lib "$work/shared" "$work/out")" ] || { echo "efio --version is wrong"; exit 1; }
 
 in_build uninstall
 left=$(find "$work/root" ! -type d)

@@ -92,7 +92,7 @@ int diagnose(const std::vector<std::string> &paths, int seconds, bool as_json) {
   std::vector<advice> all = advise_system(sections[0].found);
   for (const std::string &path : paths) {
     sections.push_back(examine(path, seconds));
-    for (const advice &a : advise_path(sections[0].found, path, sections.back().found)) all.push_back(a);
+    for (const advice &a : advise_path(path, sections.back().found)) all.push_back(a);
   }
   int status = exit_good;
   for (const section &s : sections)

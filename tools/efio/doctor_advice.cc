@@ -69,7 +69,7 @@ std::vector<advice> advise_system(const facts &system) {
   return all;
 }
 
-std::vector<advice> advise_path(const facts &system, const std::string &path, const facts &of_path) {
+std::vector<advice> advise_path(const std::string &path, const facts &of_path) {
   std::vector<advice> all;
   auto add = [&](const std::string &text) { all.push_back({path, text}); };
   std::string type = value_of(of_path, "file_system"), reads = value_of(of_path, "reads");
@@ -77,9 +77,6 @@ std::vector<advice> advise_path(const facts &system, const std::string &path, co
     add("overlayfs cannot be read without waiting, so reads go to threads: put files that are read much on a volume");
   else if (waits_to_be_asked(of_path) && reads != "inline")
     add(type + " cannot be read without waiting, so reads go to threads, also of what is in memory");
-  if (value_of(of_path, "dontcache_read") == "EOPNOTSUPP" && reads != "inline" &&
-      !older_than(value_of(system, "kernel"), 6, 14))
-    add(type + " has no RWF_DONTCACHE: EF_CACHE_STREAMING uses the next better way");
   if (!value_of(of_path, "fdatasync").empty() && value_of(of_path, "fdatasync") != "works")
     add("fdatasync(2) fails (" + value_of(of_path, "fdatasync") + "): ef_sync(3) will, too");
   return all;

@@ -24,7 +24,7 @@ struct advice {
   std::string text;
 };
 std::vector<advice> advise_system(const facts &system);
-std::vector<advice> advise_path(const facts &system, const std::string &path, const facts &of_path);
+std::vector<advice> advise_path(const std::string &path, const facts &of_path);
 
 } // namespace tool
 #endif

@@ -111,8 +111,7 @@ void try_direct(reporter &out, int fd, bool ours) {
   if (direct < 0) return out.text("direct_read", "O_DIRECT read", errno_name(-direct));
   unsigned memory, offset;
   direct_alignment(direct, &memory, &offset);
-  std::string note = offset ? "alignment: memory " + std::to_string(memory) + ", offset " + std::to_string(offset)
-                            : "statx(2) does not tell the alignment; tried with 4096";
+  const char *note = offset ? "" : "statx(2) does not tell the alignment; tried with 4096";
   std::size_t unit = std::max<std::size_t>(offset, block);
   if (unit > sizeof buffer) return out.text("direct_read", "O_DIRECT read", "not tried", note);
   out.text("direct_read", "O_DIRECT read", works(pread(direct, buffer, unit, 0)), note);
@@ -122,14 +121,22 @@ void try_direct(reporter &out, int fd, bool ours) {
   close(direct);
 }
 
+// The file a second time, the library's; -1 and a negated errno in *error.
+int adopt(ef_port *port, int fd, int cache, int *error) {
+  ef_file_options options = {};
+  options.size = sizeof options;
+  options.cache = cache;
+  int mine = reopen(fd, O_RDONLY), file = mine < 0 ? -1 : ef_fdopen(port, mine, &options);
+  *error = mine < 0 ? -mine : file < 0 ? errno : 0;
+  if (file >= 0) ef_wait(file, EF_OPEN, patience_ms);
+  return file;
+}
+
 // The library reads a block that is in memory: at once in the caller, or by an errand of one of its threads?
-void try_library(reporter &out, int fd) {
+void try_library(reporter &out, ef_port *port, int fd) {
   out.step("ef_read(3)");
-  int mine = reopen(fd, O_RDONLY), file = -1;
-  ef_port *port = ef_port_new(nullptr);
-  if (mine < 0 || !port || (file = ef_fdopen(port, mine, nullptr)) < 0)
-    return out.failed("reads", "reads", errno_name(mine < 0 ? -mine : errno));
-  if (ef_wait(file, EF_OPEN, patience_ms) == 0) return out.failed("reads", "efio reads", "ef_fdopen does not end");
+  int error, file = adopt(port, fd, EF_CACHE_NORMAL, &error);
+  if (file < 0) return out.failed("reads", "efio reads", errno_name(error));
   ef_port_counters c = {};
   c.size = sizeof c;
   ef_port_stats(port, &c);
@@ -142,6 +149,21 @@ void try_library(reporter &out, int fd) {
   out.text("reads", "efio reads", "reader threads", "also what is in memory: it cannot be asked without waiting");
 }
 
+// What becomes of a cache mode on a file that is not in memory: the library tells after its first read.
+void try_cache(reporter &out, ef_port *port, int fd, int cache) {
+  const char *const modes[] = {"normal", "streaming", "direct"}; // in the order of EF_CACHE_
+  std::string key = std::string("cache_") + modes[cache], label = std::string("efio cache=") + modes[cache];
+  out.step(label);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  int error, file = adopt(port, fd, cache, &error);
+  if (file < 0) return out.failed(key.c_str(), label.c_str(), errno_name(error));
+  if (ef_read(file, buffer, block) < 0 && errno == EAGAIN) ef_wait(file, EF_READ, patience_ms);
+  ef_file_counters c = {};
+  c.size = sizeof c;
+  if (ef_file_stats(file, &c) != 0) return out.failed(key.c_str(), label.c_str(), errno_name(errno));
+  out.text(key.c_str(), label.c_str(), modes[c.cache], c.cache_reason ? c.cache_reason : "");
+}
+
 } // namespace
 
 void try_file(reporter &out, int fd, bool ours) {
@@ -149,7 +171,12 @@ void try_file(reporter &out, int fd, bool ours) {
   try_nowait_read(out, fd, ours);
   try_flags(out, fd, ours);
   try_direct(out, fd, ours);
-  try_library(out, fd);
+  ef_port *port = ef_port_new(nullptr);
+  if (!port) return out.failed("reads", "efio reads", "ef_port_new: " + errno_name(errno));
+  try_library(out, port, fd);
+  if (!ours) return;
+  try_cache(out, port, fd, EF_CACHE_STREAMING);
+  try_cache(out, port, fd, EF_CACHE_DIRECT);
 }
 
 } // namespace tool
