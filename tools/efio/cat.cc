@@ -56,22 +56,16 @@ bool put(copying *c, std::size_t size) {
   return true;
 }
 
-// A file copied to its own end would grow for ever. cat(1) says it so.
-bool is_output(const copying &c, const struct stat &input, off_t position) {
-  return S_ISREG(c.output.st_mode) && input.st_dev == c.output.st_dev && input.st_ino == c.output.st_ino &&
-         position < input.st_size;
-}
-
-bool refuse(const char *name) {
-  complain("%s: input file is output file", name);
-  return false;
+// A file copied to its own end would grow for ever. Told as cat(1) does.
+bool is_output(const copying &c, int fd, const struct stat &input, const char *name) {
+  bool same = S_ISREG(c.output.st_mode) && input.st_dev == c.output.st_dev && input.st_ino == c.output.st_ino &&
+              lseek(fd, 0, SEEK_CUR) < input.st_size;
+  if (same) complain("%s: input file is output file", name);
+  return same;
 }
 
 // What is no file of efio: standard input, pipes, terminals.
 bool copy_plainly(copying *c, int fd, const char *name) {
-  struct stat st;
-  if (fstat(fd, &st) != 0) return tell(name, errno);
-  if (is_output(*c, st, lseek(fd, 0, SEEK_CUR))) return refuse(name);
   for (;;) {
     ssize_t n = read(fd, c->buffer.data(), c->buffer.size());
     if (n == 0) return true;
@@ -81,14 +75,6 @@ bool copy_plainly(copying *c, int fd, const char *name) {
     else if (n < 0 && errno != EINTR)
       return tell(name, errno);
   }
-}
-
-bool copy_other(copying *c, const char *name) {
-  int fd = open(name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return tell(name, errno);
-  bool good = copy_plainly(c, fd, name);
-  close(fd);
-  return good;
 }
 
 bool copy_bytes(copying *c, int file, const char *name) {
@@ -112,26 +98,43 @@ void show_counters(int file, const char *name) {
            static_cast<unsigned long long>(counters.read_background));
 }
 
-bool copy_file(copying *c, const char *name) {
+// The file becomes the library's.
+bool copy_adopted(copying *c, int fd, const char *name) {
   ef_file_options options = {};
   options.size = sizeof options;
   options.cache = c->cache;
   options.pattern = EF_PATTERN_SEQUENTIAL;
-  int file = ef_openat(c->events.port(), AT_FDCWD, name, O_RDONLY, 0, &options);
-  if (file < 0) return tell(name, errno);
-  struct stat st;
-  int error = ef_fstat(file, &st) == 0 ? 0 : errno;
-  if (error == EAGAIN) error = c->events.await(file, EF_OPEN); // the open is not done
-  if (!error && ef_fstat(file, &st) != 0) error = errno;
-  bool good = false;
-  if (!error && is_output(*c, st, 0))
-    refuse(name);
-  else if (!error)
-    good = copy_bytes(c, file, name);
-  if (c->counters && !error) show_counters(file, name);
+  int file = ef_fdopen(c->events.port(), fd, &options);
+  if (file < 0) {
+    int error = errno;
+    close(fd);
+    return tell(name, error);
+  }
+  bool good = copy_bytes(c, file, name);
+  if (c->counters) show_counters(file, name);
   ef_close(file);
-  if (error == ESPIPE) return copy_other(c, name);
-  return error ? tell(name, error) : good;
+  return good;
+}
+
+// Opened once, not by ef_open: a pipe that is opened for a look and closed again loses what was written meanwhile.
+bool copy_file(copying *c, const char *name) {
+  int fd = open(name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return tell(name, errno);
+  struct stat st;
+  if (fstat(fd, &st) == 0 && !is_output(*c, fd, st, name)) {
+    if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) return copy_adopted(c, fd, name);
+    bool good = copy_plainly(c, fd, name);
+    close(fd);
+    return good;
+  }
+  close(fd);
+  return false;
+}
+
+bool copy_standard_input(copying *c) {
+  struct stat st;
+  if (fstat(STDIN_FILENO, &st) != 0) return tell("-", errno);
+  return !is_output(*c, STDIN_FILENO, st, "-") && copy_plainly(c, STDIN_FILENO, "-");
 }
 
 int copy_all(copying *c, const std::vector<const char *> &names) {
@@ -139,7 +142,7 @@ int copy_all(copying *c, const std::vector<const char *> &names) {
   if (int error = c->events.open()) return tell("libefio", -error), exit_trouble;
   int status = exit_good;
   for (const char *name : names) {
-    bool good = std::strcmp(name, "-") == 0 ? copy_plainly(c, STDIN_FILENO, "-") : copy_file(c, name);
+    bool good = std::strcmp(name, "-") == 0 ? copy_standard_input(c) : copy_file(c, name);
     if (!good) status = exit_trouble;
     if (c->output_failed) return status;
   }
