@@ -19,6 +19,7 @@ static void init_file(ef_uv_file_t *f, struct ef_uv_loop *s, int fd) {
   f->queue_end = &f->queue;
   f->syncing_end = &f->syncing;
   f->done_end = &f->done;
+  f->done_at_end = &f->done_at;
 }
 
 /* The options with our pointer in them. False: they are of another version. */
@@ -97,7 +98,7 @@ void ef_uv_close(ef_uv_file_t *f, ef_uv_close_cb cb) {
     ef_close(fd);
   }
   ef_uv_hold(f);
-  if (f->done || f->flags & file_closed) ef_uv_ready(f);
+  if (f->done || f->done_at || f->flags & file_closed) ef_uv_ready(f);
 }
 
 /* ---- Asking */

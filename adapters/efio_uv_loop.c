@@ -87,8 +87,9 @@ static void finish(ef_uv_file_t *f) {
 /* Everything once for one file that is ready. */
 static void serve(ef_uv_file_t *f) {
   ef_uv_call_back_requests(f);
+  ef_uv_call_back_at(f);
   if (f->flags & file_closing) {
-    if (f->done)
+    if (f->done || f->done_at)
       ef_uv_ready(f);
     else if (f->flags & file_closed)
       finish(f);
@@ -97,7 +98,7 @@ static void serve(ef_uv_file_t *f) {
   bool again = ef_uv_advance(f);
   if (f->flags & file_reading) again |= ef_uv_read_step(f);
   if (f->flags & file_polling) again |= ef_uv_poll_step(f);
-  if (again || f->done) ef_uv_ready(f);
+  if (again || f->done || f->done_at) ef_uv_ready(f);
 }
 
 static void go_round(struct ef_uv_loop *s) {

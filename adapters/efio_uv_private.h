@@ -62,6 +62,9 @@ void ef_uv_synced(ef_uv_file_t *f, int error);  /* an EF_SYNC came */
 void ef_uv_call_back_requests(ef_uv_file_t *f); /* those that are done */
 void ef_uv_cancel_requests(ef_uv_file_t *f);    /* they are done, UV_ECANCELED */
 
+/* efio_uv_at.c */
+void ef_uv_call_back_at(ef_uv_file_t *f); /* requests at an offset that were answered at once */
+
 /* ---- Links */
 
 static inline void link_init(ef_uv_link *l) { l->next = l->prev = l; }

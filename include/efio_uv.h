@@ -33,6 +33,7 @@ extern "C" {
 
 typedef struct ef_uv_file_s ef_uv_file_t;
 typedef struct ef_uv_req_s ef_uv_req_t;
+typedef struct ef_uv_at_s ef_uv_at_t;
 
 /* status 0, events UV_READABLE, UV_WRITABLE, EF_OPEN as they are true; or a negative status: with EF_OPEN or
  * EF_ERROR the error that came with it, with events 0 the file cannot be polled and polling has stopped. */
@@ -43,6 +44,8 @@ typedef void (*ef_uv_alloc_cb)(ef_uv_file_t *file, size_t suggested_size, uv_buf
  * every case. */
 typedef void (*ef_uv_read_cb)(ef_uv_file_t *file, ssize_t nread, const uv_buf_t *buf);
 typedef void (*ef_uv_req_cb)(ef_uv_req_t *req, int status);
+/* result: a count, short only at the end of the file (0: at or behind it) or on a full disk; or an error. */
+typedef void (*ef_uv_at_cb)(ef_uv_at_t *req, ssize_t result);
 typedef void (*ef_uv_close_cb)(ef_uv_file_t *file);
 
 /* A link of the adapter's lists. */
@@ -67,7 +70,8 @@ struct ef_uv_file_s {
   ef_uv_close_cb close_cb;
   unsigned flags, requests;
   int poll_events, trouble;
-  void *reserved[4];
+  ef_uv_at_t *done_at, **done_at_end; /* to be called back */
+  void *reserved[2];
 };
 
 struct ef_uv_req_s {
@@ -80,6 +84,18 @@ struct ef_uv_req_s {
   unsigned nbufs, first; /* first not yet accepted; of a sync: it had bytes to make durable */
   uint64_t target;       /* of a sync: ef_file_counters.synced that fulfils it */
   int kind, status;
+  void *reserved[2];
+};
+
+/* A read or write at an offset. Zero it before its first use. */
+struct ef_uv_at_s {
+  void *data;         /* the caller's */
+  ef_uv_file_t *file; /* ro */
+  /* private */
+  ef_request request;
+  ef_uv_at_cb cb;
+  ef_uv_at_t *next;
+  struct iovec *bufs, small[4];
   void *reserved[2];
 };
 
@@ -117,6 +133,24 @@ int ef_uv_try_write(ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs);
  * with the error if that cannot be, with UV_ECANCELED if the file was closed before. UV_EBADF closing, UV_EINVAL a
  * NULL argument. */
 int ef_uv_sync(ef_uv_req_t *req, ef_uv_file_t *file, ef_uv_req_cb cb);
+
+/* Reads or writes at an offset, as ef_preadv and ef_pwritev: any number at once, in any order, apart from the reads and
+ * writes in sequence. The array may go after the call, the bytes must stay until the callback, which comes once, also
+ * when the file is closed meanwhile, before the close callback. UV_EINVAL no buffers or more than 1024, an offset < 0
+ * or a NULL argument; UV_EBADF closing, or the file is not open for it; UV_EBUSY the request is in use; UV_ENOMEM, and
+ * the other errors of those calls. */
+int ef_uv_read_at(ef_uv_at_t *req, ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs, int64_t offset,
+                  ef_uv_at_cb cb);
+int ef_uv_write_at(ef_uv_at_t *req, ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs, int64_t offset,
+                   ef_uv_at_cb cb);
+
+/* What is in memory now, without a request: the count, 0 at the end of the file, UV_EAGAIN nothing; and the errors
+ * of ef_uv_read_at. */
+ssize_t ef_uv_try_read_at(ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs, int64_t offset);
+
+/* Asks for the end of a request: its callback comes all the same, with UV_ECANCELED if it had not begun. UV_ENOENT it
+ * is over. */
+int ef_uv_cancel_at(ef_uv_at_t *req);
 
 /* The file as the kernel sees it now. UV_EAGAIN the open is not done, UV_EBADF closing, UV_EINVAL out NULL, error
  * of the open. */
