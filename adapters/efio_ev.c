@@ -201,7 +201,7 @@ static void dismantle(struct ef_ev_loop *s, int error) {
       }
     }
   stop_own(s);
-  for (; s->requests; --s->requests) ev_unref(LOOP(s)); /* nobody will be told of them */
+  ef_ev_end_requests(s);
   ef_port_abandon(s->port); /* in a fork child it fails, but there nobody knows of us */
   free(s->table.buckets);
   free(s);

@@ -47,4 +47,7 @@ struct ef_ev_loop {
 /* Made on first use. NULL: errno. */
 struct ef_ev_loop *ef_ev_loop_of(EV_P);
 
+/* efio_ev_request.c: waits for those under way, whose memory is the library's until then, and tells nobody. */
+void ef_ev_end_requests(struct ef_ev_loop *s);
+
 #endif

@@ -3,6 +3,9 @@
 #include "efio_ev_private.h"
 
 #include <errno.h>
+#include <poll.h>
+
+enum { poll_ms = 10 }; /* another thread may still be about to hand the port over */
 
 static void on_request(ef_request *q) {
   ef_ev_request *r = (ef_ev_request *)(void *)((char *)q - offsetof(ef_ev_request, request));
@@ -14,6 +17,23 @@ static void on_request(ef_request *q) {
 #else
   r->cb(r);
 #endif
+}
+
+/* True: one of ours is over. */
+static bool take_one(ef_port *port) {
+  ef_event e;
+  int n = ef_port_next(port, &e, 1);
+  if (n < 0 && errno == ECHILD) return true; /* in a fork child they are the parent's */
+  if (n < 1) poll(&(struct pollfd){.fd = ef_port_fd(port), .events = POLLIN}, 1, poll_ms);
+  return n == 1 && e.events & EF_REQUEST && ((ef_request *)e.data)->done == on_request;
+}
+
+void ef_ev_end_requests(struct ef_ev_loop *s) {
+  while (s->requests > 0) {
+    if (!take_one(s->port)) continue;
+    --s->requests;
+    ev_unref(LOOP(s));
+  }
 }
 
 /* Of this loop, or errno. */

@@ -181,7 +181,7 @@ int ef_port_free(ef_port *port);
 
 /* The loop goes away, its files stay: removes wake and notify (quiescent, as ef_port_wake), drops events not taken,
  * makes no more of them, and frees the port with its last file. Do not use the port afterwards. Owner. EBUSY default
- * port. */
+ * port. Requests in progress end unheard: wait for them before, or their memory is never known to be yours again. */
 int ef_port_abandon(ef_port *port);
 
 /* Takes up to max events. The answer is their number, 0 when there are none. Loop until it is less than max: the wake

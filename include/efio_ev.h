@@ -104,8 +104,8 @@ void ef_ev_io_stop(EV_P_ ef_ev_io *w);
 
 /* As ef_preadv and ef_pwritev: the count at once, and no callback; or -1 with EINPROGRESS, and the callback comes from
  * the loop, once; or -1 and no callback: also EINVAL a file of another port, or no callback set.
- * ef_cancel(&r->request) asks for its end. A loop that is destroyed before tells nobody: request and buffers must stay
- * until ef_drain answers 0. */
+ * ef_cancel(&r->request) asks for its end. ev_loop_destroy waits for those under
+ * way and calls nobody. */
 ssize_t ef_ev_preadv(EV_P_ ef_ev_request *r, int fd, const struct iovec *iov, int iovcnt, off_t offset);
 ssize_t ef_ev_pwritev(EV_P_ ef_ev_request *r, int fd, const struct iovec *iov, int iovcnt, off_t offset);
 static inline ssize_t ef_ev_pread(EV_P_ ef_ev_request *r, int fd, void *buf, size_t len, off_t offset) {

@@ -195,8 +195,10 @@ bool at_end(const file &f, off_t offset) noexcept {
   return sys->stat_now(f.osfd, &st) != 0 || offset >= st.st_size;
 }
 
-// Is it worth asking? Where one miss followed the other, the next is likely: the try would cost as much as the rest.
+// Is it worth asking? Where one miss followed the other, the next is likely, and the try would cost more than the rest of
+// what a ring does. A hit costs little in a ring, but a trip to a thread is to be avoided.
 bool worth_a_try(file &f) noexcept {
+  if (!f.home->engine_used->turn) return true;
   const std::uint32_t misses = f.misses_in_row.load(std::memory_order_relaxed);
   if (misses < limits::misses_to_trust) return true;
   f.misses_in_row.store(misses + 1, std::memory_order_relaxed); // a lost count does no harm
@@ -204,9 +206,9 @@ bool worth_a_try(file &f) noexcept {
 }
 
 // A count, or -EAGAIN: not in memory, or not to be known.
-ssize_t try_inline(file &f, const iovec *iov, int count, off_t offset) noexcept {
+ssize_t try_inline(file &f, const iovec *iov, int count, off_t offset, bool last_chance) noexcept {
   const inline_mode how = f.how.load(std::memory_order_relaxed);
-  if (how == inline_mode::never || !worth_a_try(f)) return -EAGAIN;
+  if (how == inline_mode::never || (!last_chance && !worth_a_try(f))) return -EAGAIN;
   const ssize_t r = read_now(f, how, f.inline_flags.load(std::memory_order_relaxed), iov, count, offset);
   if (r > 0) {
     if (f.misses_in_row.load(std::memory_order_relaxed)) f.misses_in_row.store(0, std::memory_order_relaxed);
@@ -244,7 +246,7 @@ ssize_t pread_file(file &f, const iovec *iov, int count, std::size_t bytes, off_
     park(s);
     return -EINPROGRESS;
   }
-  ssize_t r = q && bytes > limits::read_call_max ? -EAGAIN : try_inline(f, iov, count, offset);
+  ssize_t r = q && bytes > limits::read_call_max ? -EAGAIN : try_inline(f, iov, count, offset, !q);
   const bool whole = r == static_cast<ssize_t>(bytes);
   if (r >= 0 && (whole || !q || r == 0 || at_end(f, offset + r))) {
     count_hit(f, r);
