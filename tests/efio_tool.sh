@@ -164,7 +164,8 @@ doctor_does_not_hang() {
 }
 
 cat_copies() { # with EFIO_ENGINE
-  timeout 60 "$efio" cat big small empty_file big | cmp -s - <(cat big small empty_file big) || complain 'cat into a pipe'
+  timeout 60 "$efio" cat big small empty_file big | cmp -s - <(cat big small empty_file big) ||
+    complain 'cat into a pipe'
   try 0 cat big; cmp -s big out || complain 'cat into a file'
   local mode
   for mode in normal streaming direct; do

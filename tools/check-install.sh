@@ -16,7 +16,8 @@ in_build() { ${MAKE:-make} -s -f "$S/Makefile" B="$B" DESTDIR="$work/root" prefi
 
 in_build install
 root=$work/root/opt/efio
-for file in bin/efio share/man/man1/efio.1 include/efio.h lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
+for file in bin/efio share/man/man1/efio.1 include/efio.h \
+  lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
   test -e "$root/$file" || { echo "not installed: $file"; exit 1; }
 done
 dangling=$(find "$root" -xtype l)
@@ -64,7 +65,8 @@ for part in efio-ev efio-uv; do
 done
 
 # The command runs without the library's directory being known.
-[ "$("$root/bin/efio" --version)" = "efio $(LD_LIBRARY_PATH=$root/lib "$work/shared" "$work/out")" ] || { echo "efio --version is wrong"; exit 1; }
+version=$(LD_LIBRARY_PATH=$root/lib "$work/shared" "$work/out")
+[ "$("$root/bin/efio" --version)" = "efio $version" ] || { echo "efio --version is not $version"; exit 1; }
 
 in_build uninstall
 left=$(find "$work/root" ! -type d)
