@@ -8,6 +8,7 @@
 ## check-long      the same as check with long stress runs and mutations
 ## check-asan      unit and stress tests under AddressSanitizer; also check-ubsan, check-tsan
 ## check-one-core  stress tests on one core
+## check-everywhere  the tests on files, on each file system and without io_uring (root)
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
 ## bench           side-by-side measurements; BENCH_ARGS=--help tells the options
@@ -26,7 +27,7 @@ MAKEFLAGS += -r --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-CHECKS := check check-quick check-long check-one-core check-asan check-ubsan check-tsan
+CHECKS := check check-quick check-long check-one-core check-everywhere check-asan check-ubsan check-tsan
 PLAIN := help setup clean
 CONFIG ?= $(B)/config.mk
 
@@ -266,6 +267,10 @@ check-quick: build-tests
 check-one-core: build-tests
 	@EFIO_WRAP='taskset -c 0' $(runner) $(STRESS)
 
+# ROWS=... runs some of its rows only.
+check-everywhere: build-tests
+	@$(export_all) URING_LIBS='$(URING_LIBS)' ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
+
 check-long: build-tests $(BENCH)
 	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS)
 
@@ -317,7 +322,8 @@ setup:
 
 # Nothing but what this Makefile makes is removed: the build directory may be the reader's own.
 clean:
-	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/asan $(B)/ubsan $(B)/tsan $(B)/dist
+	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/everywhere-logs $(B)/asan $(B)/ubsan $(B)/tsan \
+	  $(B)/dist
 	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:

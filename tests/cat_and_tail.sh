@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # examples/cat_uv and examples/tail_log_ev: what goes in comes out, and trouble is an exit code, not a silence.
 set -u
-work=$(mktemp -d "$B/cat.XXXXXX") || exit 1
+work=$(mktemp -d "${TMPDIR:-$B}/cat.XXXXXX") || exit 1
 trap '[ -z "$(jobs -p)" ] || kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 cat=$B/examples/cat_uv tail=$B/examples/tail_log_ev
 bad=0 ran=0

@@ -6,7 +6,7 @@ set -u
 server=$B/examples/httpd_ev
 [ -x "$server" ] || { echo "httpd_ev is not built: no libev"; exit 77; }
 command -v curl >/dev/null || { echo "no curl"; exit 77; }
-work=$(mktemp -d "$B/httpd.XXXXXX") || exit 1
+work=$(mktemp -d "${TMPDIR:-$B}/httpd.XXXXXX") || exit 1
 pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 

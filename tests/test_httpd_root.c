@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static char scratch[64];
+static char scratch[256];
 static int root;
 
 static void file(const char *name) {
@@ -22,7 +22,8 @@ static void file(const char *name) {
 
 static int make_tree(void **state) {
   (void)state;
-  snprintf(scratch, sizeof scratch, "%s", "/tmp/efio-root-XXXXXX");
+  const char *base = getenv("TMPDIR");
+  snprintf(scratch, sizeof scratch, "%s/efio-root-XXXXXX", base ? base : "/tmp");
   if (!mkdtemp(scratch)) return -1;
   root = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root < 0 || mkdirat(root, "in", 0700) || mkdirat(root, "in/dir", 0700) || mkdirat(root, "out", 0700)) return -1;
@@ -41,7 +42,7 @@ static int make_tree(void **state) {
 
 static int remove_tree(void **state) {
   (void)state;
-  char command[96];
+  char command[sizeof scratch + 16];
   close(root);
   snprintf(command, sizeof command, "rm -rf %s", scratch);
   return system(command);

@@ -5,7 +5,7 @@ set -u
 server=$B/examples/upload_uv
 [ -x "$server" ] || { echo "upload_uv is not built: no libuv"; exit 77; }
 command -v curl >/dev/null || { echo "no curl"; exit 77; }
-work=$(mktemp -d "$B/upload.XXXXXX") || exit 1
+work=$(mktemp -d "${TMPDIR:-$B}/upload.XXXXXX") || exit 1
 pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 store=$work/store
