@@ -59,7 +59,7 @@ void a_crowd_of_files_leaves_nothing_behind(void **) {
     std::printf("  the limit of descriptors allows %d files only\n", files);
   }
   std::vector<int> fd(files);
-  open_write_read_close(64, fd); // the threads and first chunks of any program
+  open_write_read_close(256, fd); // the threads, the first chunks and the first block of files of any program: it stays
   long kb = resident_kb();
   int fds = entries("/proc/self/fd"), threads = entries("/proc/self/task");
   open_write_read_close(files, fd);
