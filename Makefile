@@ -258,8 +258,13 @@ ifneq ($(HAVE_CMOCKA),yes)
 	@echo "cmocka is missing: there is nothing to test with (make setup)" >&2; exit 1
 endif
 
+# What reads through a port runs on both engines: on the one that is chosen here, and on threads.
+READING := $(filter $(patsubst %,$(B)/tests/%,test_ev_% test_uv_% test_requests% test_streams test_trouble test_news \
+  test_calls test_child stress_ev_% stress_uv_% stress_requests% stress_news stress_model stress_races),$(TESTS))
+ON_THREADS := engine=threads $(READING)
+
 check: build-tests $(BENCH)
-	@$(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS)
+	@$(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)
 
 check-quick: build-tests
 	@$(runner) $(UNIT)
@@ -272,7 +277,7 @@ check-everywhere: build-tests
 	@$(export_all) URING_LIBS='$(URING_LIBS)' ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
 check-long: build-tests $(BENCH)
-	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS)
+	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)
 
 # Each instrumented build uses this build's configuration and has a directory of its own.
 check-asan check-ubsan check-tsan: check-%: $(CONFIG)
@@ -281,7 +286,7 @@ SAN_asan := address
 SAN_ubsan := undefined
 SAN_tsan := thread
 sanitized: build-tests
-	@$(runner) $(UNIT) $(STRESS) $(SCRIPTS)
+	@$(runner) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)
 
 tidy: build-tests $(BENCH)
 	@$(export_all) $(S)/tools/tidy.sh

@@ -88,6 +88,18 @@ ring *make(engine_port &at) noexcept {
   return r;
 }
 
+// As the kernel does when something ended: then the owner takes a turn.
+void call_owner(const engine_port &at) noexcept {
+  const std::uint64_t one = 1;
+  (void)!::write(at.event_fd.load(std::memory_order_relaxed), &one, sizeof one); // full: it is readable already
+}
+
+// Not in a turn, after which the owner looks for himself: there may be none to come.
+void enter(engine_port &at, ring &r, request_list &done, request_list &declined) noexcept {
+  ring_enter(r, done, declined);
+  if (ring_stands_still(r)) call_owner(at);
+}
+
 // ---- What the submitters get back
 
 // Not with the port held: done() may submit again, and the last one may free the port.
@@ -204,7 +216,7 @@ bool submit(engine_context &context, engine_port &at, io_request *q) {
     r->waiting.append(q);
     ++r->waiting_count;
     // The kernel begins while the others of this turn come together.
-    if (r->in_flight == 0 && !at.gathering.load(std::memory_order_relaxed)) ring_enter(*r, done, declined);
+    if (r->in_flight == 0 && !at.gathering.load(std::memory_order_relaxed)) enter(at, *r, done, declined);
   }
   finish(context, at, done, declined);
   return true;
@@ -259,7 +271,7 @@ bool withdraw(engine_context &context, engine_port &at, io_request *q) {
       return true;
     }
     ring_cancel(*r, q);
-    ring_enter(*r, done, declined);
+    enter(at, *r, done, declined);
   }
   finish(context, at, done, declined);
   return false;

@@ -272,6 +272,10 @@ bool ring_has_ended(const ring &r) noexcept { return io_uring_cq_ready(&r.kernel
 
 bool ring_needs_enter(const ring &r) noexcept { return r.unsubmitted > 0 || has_deferred(r); }
 
+bool ring_stands_still(const ring &r) noexcept {
+  return r.in_flight == r.unsubmitted && (r.unsubmitted > 0 || !r.waiting.empty());
+}
+
 void ring_enter(ring &r, request_list &done, request_list &declined) noexcept {
   fill(r, done, declined);
   if (ring_needs_enter(r)) submit(r, 0, declined);
@@ -289,7 +293,7 @@ bool ring_turn(ring &r, std::int64_t wait_ns, request_list &done, request_list &
     more = has_deferred(r); // what comes after this look is told
   }
   reap(r, done, declined);
-  return more || (!r.waiting.empty() && r.in_flight == 0); // all ended at once, and nobody will say that there is room
+  return more || ring_stands_still(r);
 }
 
 void ring_cancel(ring &r, io_request *which) noexcept {

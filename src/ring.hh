@@ -64,6 +64,9 @@ void ring_enter(ring &r, request_list &done, request_list &declined) noexcept;
 // The same without a signal of the event_fd for what ends meanwhile; wait_ns > 0: waits so long for the first one. The
 // answer: is there more to end at once? Nobody will say so again.
 [[nodiscard]] bool ring_turn(ring &r, std::int64_t wait_ns, request_list &done, request_list &declined) noexcept;
+// Nothing is with the kernel that could signal the event_fd, and yet something waits to be handed over: all ended at
+// once, or the kernel took nothing for the moment.
+bool ring_stands_still(const ring &r) noexcept;
 // Asks the kernel to end a request that it has.
 void ring_cancel(ring &r, io_request *which) noexcept;
 bool ring_has_ended(const ring &r) noexcept; // completions lie there, or the kernel has some to make

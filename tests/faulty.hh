@@ -16,6 +16,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#if EF_HAVE_URING
+#include <liburing.h>
+#endif
+
 namespace faulty {
 
 // Chances are in 1/1024. All may change while files are open.
@@ -31,6 +35,8 @@ struct plan {
   std::atomic<unsigned> zero_write{0};
   std::atomic<int> uring_errno{0};        // rings cannot be made
   std::atomic<unsigned> uring_passing{0}; // a completion answers an error that a thread would not have
+  std::atomic<unsigned> uring_full{0};    // the kernel takes nothing more for the moment
+  std::atomic<unsigned> uring_flags{0};   // of setting a ring up: those that this kernel does not know
   std::atomic<int> hung{-1};              // writes to this descriptor hang as long as it says so; every_file: to any
   std::atomic<std::uint64_t> misses{0}, shorts{0}, delays{0}, errors{0}; // what really happened
 };
@@ -159,7 +165,17 @@ inline ssize_t do_pwritev_at(int fd, const iovec *iov, int count, off_t offset, 
 }
 inline int do_uring_setup(unsigned entries, io_uring *ring, io_uring_params *params) {
   if (now.uring_errno) return -now.uring_errno;
+#if EF_HAVE_URING
+  if (params->flags & now.uring_flags) return -EINVAL;
+#endif
   return ef::sys_kernel.uring_setup(entries, ring, params);
+}
+inline int do_uring_enter(io_uring *ring, bool submit, std::int64_t wait_ns) {
+  if (submit && happens(now.uring_full)) {
+    ++now.errors;
+    return -EAGAIN;
+  }
+  return ef::sys_kernel.uring_enter(ring, submit, wait_ns);
 }
 // What a ring may answer besides the truth. Bytes behind a short count are there, but nobody may know.
 inline ssize_t do_uring_result(ssize_t result) {
@@ -189,6 +205,7 @@ inline const ef::sys_table table = [] {
   t.preadv_nowait = do_preadv_nowait;
   t.preadv_with = do_preadv_with;
   t.uring_setup = do_uring_setup;
+  t.uring_enter = do_uring_enter;
   t.uring_result = do_uring_result;
   t.pwritev = do_pwritev;
   t.pwritev_at = do_pwritev_at;
@@ -208,7 +225,7 @@ inline void heal() {
   now.nowait_miss = now.nowait_none = now.short_read = now.short_write = now.delay = now.zero_write = 0;
   now.read_errno = now.write_errno = now.sync_errno = now.open_errno = now.close_errno = 0;
   now.uring_errno = 0;
-  now.uring_passing = 0;
+  now.uring_passing = now.uring_full = now.uring_flags = 0;
   now.errno_chance = 1024;
   now.writes_before_errno = -1;
   now.hung = -1;

@@ -129,6 +129,26 @@ void other_threads_begin_requests(void **) {
   });
 }
 
+// Short of memory, the kernel takes nothing for a moment.
+void what_the_kernel_does_not_take_now_is_handed_over_later(void **) {
+  const std::string all = core::pattern(1 << 20);
+  core::put(dir + "/r", all);
+  requests::on_each_engine([&](loop &l) {
+    const int fd = l.open(dir + "/r", O_RDONLY);
+    faulty::now.nowait_miss = always;
+    for (unsigned chance : {always, 700u}) {
+      batch b = make(300, 3000);
+      faulty::now.uring_full = chance;
+      for (size_t i = 0; i < b.size(); ++i) IN_PROGRESS(b[i]->pread(fd, static_cast<off_t>(i) * 3100));
+      if (chance == always) faulty::now.uring_full = 0;
+      l.until_all_over(b);
+      for (size_t i = 0; i < b.size(); ++i) assert_true(b[i]->bytes == all.substr(i * 3100, 3000));
+    }
+    l.nothing_more();
+    l.close(fd);
+  });
+}
+
 void spin(unsigned us) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(us);
   while (std::chrono::steady_clock::now() < end) {}
@@ -172,6 +192,7 @@ int main() {
       cmocka_unit_test(more_than_a_ring_holds_are_served),
       cmocka_unit_test(neighbours_have_their_own_bytes_and_errors),
       cmocka_unit_test(other_threads_begin_requests),
+      cmocka_unit_test(what_the_kernel_does_not_take_now_is_handed_over_later),
       cmocka_unit_test(an_end_in_the_middle_of_a_turn_is_not_lost),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Runs tests one after the other: run-tests.sh LOGS TEST... A test is a program or a script that exits 0 (passed),
 # 77 (skipped) or anything else (failed); of cmocka programs the single tests are counted. EFIO_WRAP is put before each
-# program; EFIO_TEST_SECONDS bounds each. The last line is the count.
+# program; EFIO_TEST_SECONDS bounds each. An argument engine=NAME sets EFIO_ENGINE for those behind it. The last line is
+# the count.
 set -u
 logs=$1
 shift
@@ -24,7 +25,8 @@ esac
 count() { grep -a -o "$1" "$log" | wc -l; }
 
 for test in "$@"; do
-  name=${test##*/}
+  case $test in engine=*) export EFIO_ENGINE="${test#engine=}"; continue ;; esac
+  name=${test##*/}${EFIO_ENGINE+@$EFIO_ENGINE}
   log=$logs/$name.log
   started=$(date +%s%N)
   case $test in
@@ -39,7 +41,7 @@ for test in "$@"; do
   if [ "$ran" = 0 ]; then
     # Not cmocka, or it died before its first test. A cmocka program that ran nothing has failed.
     good=0 bad=0 left=0
-    case $rc:$name in
+    case $rc:${test##*/} in
       0:test_*.sh | 77:*.sh | 77:*) ;;
       0:test_*) rc=1; echo "no test was run" >>"$log" ;;
     esac
