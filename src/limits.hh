@@ -59,7 +59,7 @@ constexpr int ring_joined = 16; // neighbours read with one call
 constexpr std::size_t ring_joined_bytes = 256 * 1024;
 constexpr int probe_tries = 1000;                // of ring_wait_ns, for the first read of all
 constexpr int misses_to_trust = 8;               // so many in a row: what is not in memory is not looked for there
-constexpr int misses_a_probe = 64;               // but once in so many
+constexpr int misses_a_probe = 256;              // but once in so many
 constexpr int rings_waited_for = 16;             // of one thread at a time
 constexpr std::int64_t ring_wait_ns = 1'000'000; // a waiting owner looks at what is not in the ring so often
 
