@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
@@ -115,13 +116,16 @@ inline ef_file_counters stats(int fd) {
 
 // The next event of a port, within the deadline. All of zero: none came in `ms`.
 inline ef_event next(ef_port *p, int ms = patience_ms) {
-  ef_event e{};
-  int n = ef_port_next(p, &e, 1);
-  assert_true(n >= 0);
-  if (n == 1) return e;
-  pollfd q{ef_port_fd(p), POLLIN, 0};
-  if (::poll(&q, 1, ms) > 0) assert_true(ef_port_next(p, &e, 1) >= 0);
-  return e;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  for (;;) {
+    ef_event e{};
+    int n = ef_port_next(p, &e, 1);
+    assert_true(n >= 0);
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    if (n == 1 || left <= 0) return e;
+    pollfd q{ef_port_fd(p), POLLIN, 0}; // it is readable as well when the engine alone has something to do
+    ::poll(&q, 1, static_cast<int>(left));
+  }
 }
 inline bool nothing_more(ef_port *p) { return next(p, 30).events == 0; }
 

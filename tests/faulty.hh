@@ -26,6 +26,7 @@ namespace faulty {
 struct plan {
   std::atomic<unsigned> nowait_miss{0}; // inline read answers EAGAIN
   std::atomic<unsigned> nowait_none{0}; // 1: inline reads are not supported
+  std::atomic<bool> memory_shown{true}; // false: what lies in memory (tmpfs) is not told, so its reads may miss as well
   std::atomic<unsigned> short_read{0}, short_write{0};
   std::atomic<unsigned> delay{0}; // of any background call: up to delay_us
   std::atomic<unsigned> delay_us{300};
@@ -98,6 +99,11 @@ inline int do_close(int fd) {
   int r = ef::sys_kernel.close(fd);
   int e = maybe_error(now.close_errno);
   return e ? e : r;
+}
+inline int do_facts(int fd, ef::file_facts *out) {
+  const int r = ef::sys_kernel.facts(fd, out);
+  out->in_memory = out->in_memory && now.memory_shown;
+  return r;
 }
 inline ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
   maybe_delay();
@@ -201,6 +207,7 @@ inline const ef::sys_table table = [] {
   ef::sys_table t = ef::sys_kernel;
   t.openat = do_openat;
   t.close = do_close;
+  t.facts = do_facts;
   t.preadv = do_preadv;
   t.preadv_nowait = do_preadv_nowait;
   t.preadv_with = do_preadv_with;

@@ -105,6 +105,7 @@ struct run {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
   const char *t = std::getenv("TMPDIR");
   std::string path = std::string(t ? t : "/tmp") + "/efio-news-XXXXXX";
   int os = ::mkstemp(path.data());

@@ -171,6 +171,7 @@ void a_hung_file_holds_no_other(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(closing_gives_back_what_was_fetched_and_not_read, start_test, end_test),

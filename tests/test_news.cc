@@ -268,6 +268,7 @@ void a_failed_open_is_told_and_sticks(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
   dir = core::directory();
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {
