@@ -5,6 +5,7 @@
 #include "engine_threads.hh"
 #include "engine_uring.hh"
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -30,18 +31,19 @@ const char *reason_asked(bool by_environment, const engine &e) noexcept {
 
 } // namespace
 
-const engine *select_engine(int wanted, engine_context &context, const char **reason) noexcept {
+const engine *select_engine(int wanted, engine_context &context, const char **reason, int *error) noexcept {
   const char *name = wanted == 0 ? std::getenv("EFIO_ENGINE") : nullptr;
   if (name && (std::strcmp(name, "auto") == 0 || *name == 0)) name = nullptr;
   const engine *asked = name || wanted != 0 ? named(name, wanted) : engines[0];
+  *error = -EINVAL;
   if (!asked) return nullptr;
-  if (asked->start(context, reason) == 0) {
+  if ((*error = asked->start(context, reason)) == 0) {
     if (name || wanted != 0) *reason = reason_asked(name != nullptr, *asked);
     return asked;
   }
   const char *ignored; // the reason is the one of the engine that does not work
   const engine *last = engines[engines_count - 1];
-  return asked != last && last->start(context, &ignored) == 0 ? last : nullptr;
+  return asked != last && (*error = last->start(context, &ignored)) == 0 ? last : nullptr;
 }
 
 void submit_io(const engine &e, engine_context &context, engine_port &at, io_request *r) noexcept {

@@ -79,8 +79,9 @@ extern const engine *const engines[];
 extern const int engines_count;
 
 // The engine for an EF_ENGINE_ number (EFIO_ENGINE in the environment comes before EF_ENGINE_AUTO) and why it was
-// taken. One that does not work here is replaced by the next. Null: there is no such engine.
-const engine *select_engine(int wanted, engine_context &, const char **reason) noexcept;
+// taken. One that does not work here is replaced by the last. Null and *error (negated errno): there is no such engine,
+// or no thread for it.
+const engine *select_engine(int wanted, engine_context &, const char **reason, int *error) noexcept;
 
 // For the engine of a port, or, if it declines, for the one that never does.
 void submit_io(const engine &, engine_context &, engine_port &, io_request *) noexcept;

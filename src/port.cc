@@ -35,10 +35,9 @@ port *port_make(const ef_port_options &options, int *error) noexcept {
   p->at.event_fd.store(-1, std::memory_order_relaxed);
   p->references.store(1, std::memory_order_relaxed);
   p->epoch = fork_epoch.load(std::memory_order_relaxed);
-  p->engine_used = select_engine(options.engine, here()->engines, &p->engine_reason);
+  p->engine_used = select_engine(options.engine, here()->engines, &p->engine_reason, error);
   if (!p->engine_used) {
     delete p;
-    *error = -EINVAL;
     return nullptr;
   }
   if (options.wake || options.notify) {
