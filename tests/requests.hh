@@ -5,6 +5,7 @@
 #define EF_TESTS_REQUESTS_HH
 
 #include "faulty.hh"
+#include "stress.hh"
 
 #include "core.hh"
 
