@@ -246,7 +246,7 @@ all: $(STATIC) $(SHARED) $(TOOL) $(EXAMPLES)
 # ---- Tests: one runner, one count at the end
 
 export_all = S='$(abspath $(S))' B='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' MANDOC='$(MANDOC)' \
-  SAN='$(SAN)' HAVE_EV='$(HAVE_EV)' HAVE_UV='$(HAVE_UV)'
+  SAN='$(SAN)' HAVE_EV='$(HAVE_EV)' HAVE_UV='$(HAVE_UV)' HAVE_URING='$(HAVE_URING)'
 runner = $(export_all) $(S)/tools/run-tests.sh $(B)/test-logs
 UNIT := $(filter $(B)/tests/test_%,$(TESTS))
 STRESS := $(filter $(B)/tests/stress_%,$(TESTS))

@@ -195,8 +195,8 @@ bool at_end(const file &f, off_t offset) noexcept {
   return sys->stat_now(f.osfd, &st) != 0 || offset >= st.st_size;
 }
 
-// Is it worth asking? Where one miss followed the other, the next is likely, and the try would cost more than the rest of
-// what a ring does. A hit costs little in a ring, but a trip to a thread is to be avoided.
+// Is it worth asking? Where one miss followed the other, the next is likely, and the try would cost more than the rest
+// of what a ring does. A hit costs little in a ring, but a trip to a thread is to be avoided.
 bool worth_a_try(file &f) noexcept {
   if (!f.home->engine_used->turn) return true;
   const std::uint32_t misses = f.misses_in_row.load(std::memory_order_relaxed);

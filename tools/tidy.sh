@@ -105,6 +105,7 @@ check_warnings() {
   done
   command -v clang++ >/dev/null 2>&1 || return 0
   find_flags="-fsyntax-only -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -Iinclude -Ilockfree -Isrc -Itests -Ibench"
+  [ "${HAVE_URING-}" != yes ] || find_flags="$find_flags -DEF_HAVE_URING=1"
   spdlog=$(pkg-config --cflags spdlog 2>/dev/null || true)
   sources=$(for file in $code; do
     case $file in
