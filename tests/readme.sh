@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What the README and the manual show works: the programs of the README and of efio(7) print a file, and every example
+# What the README and the manual show works: the programs of the README and of efio(7) print files, and every example
 # of the manual that is a whole source compiles without a warning. S and B are the sources and the build.
 set -u
 if [ ! -e "$B/libefio.so" ]; then
@@ -76,6 +76,20 @@ for name in print_ev.c print_uv.c; do
   possible "$work/$name" || continue
   case $name in *_ev*) run "$work/$name" "printed by libev" ;; *) run "$work/$name" "printed by libuv" ;; esac
 done
+
+# The one for random reads: blocks in the order of the arguments, from a loop of its own.
+readme_program pick.c >"$work/pick.c"
+# shellcheck disable=SC2086
+if ! $cc $flags "$work/pick.c" -L"$B" -lefio -o "$work/pick"; then
+  complain "pick.c: does not build"
+else
+  for block in 5 600 0; do dd if="$work/input" bs=4096 skip=$block count=1 status=none; done >"$work/blocks"
+  timeout 60 "$work/pick" "$work/input" 5 600 0 >"$work/output" || complain "pick.c: failed"
+  cmp "$work/blocks" "$work/output" || complain "pick.c: printed something else"
+  timeout 60 "$work/pick" "$work/missing" 1 2>&1 | grep -qi 'no such file' ||
+    complain "pick.c: does not say that a file is missing"
+  tried=$((tried + 1))
+fi
 
 mkdir "$work/man"
 for page in "$S"/man/*.[37]; do
