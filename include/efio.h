@@ -66,8 +66,9 @@ typedef void ef_wake_fn(void *arg);
 typedef void ef_notify_fn(void *arg, const ef_event *events, int count);
 
 /* Engines: who does the reads that would block. AUTO takes the best that works here; the environment variable
- * EFIO_ENGINE (auto, uring, threads) overrides it. URING: io_uring, a ring of the owner's thread; what a ring cannot
- * take, and everything where there is none, goes to THREADS: ef_port_counters.engine_reason tells why. */
+ * EFIO_ENGINE (auto, uring, threads) overrides it. URING: io_uring, a ring of the owner's thread, on ports without
+ * wake and notify whose ef_port_fd was asked for; what a ring cannot take, and everything where there is none, goes to
+ * THREADS: ef_port_counters.engine_reason tells why. */
 enum { EF_ENGINE_AUTO = 0, EF_ENGINE_THREADS = 1, EF_ENGINE_URING = 2 };
 
 /* Set size to sizeof(ef_port_options) and zero the rest for defaults. wake and notify exclude each other. */
@@ -87,8 +88,9 @@ enum {
 };
 
 /* What reading leaves in the kernel's page cache. STREAMING: nothing that was not there before, as far as the file
- * system can: a file read once does not evict what others use. DIRECT: past the cache (O_DIRECT). Where a mode does not
- * work the next better one is used: ef_file_counters.cache tells which, cache_reason why. */
+ * system can: a file read once does not evict what others use, but a file that was mostly in the cache when it was opened
+ * stays there. Its cache is given up behind the reader and, whole, at the close. DIRECT: past the cache (O_DIRECT). Where
+ * a mode does not work NORMAL is used: ef_file_counters.cache tells, cache_reason why. */
 enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
 
 /* How the file will be read; ef_advise changes it. */
@@ -181,21 +183,24 @@ int ef_port_free(ef_port *port);
 
 /* The loop goes away, its files stay: removes wake and notify (quiescent, as ef_port_wake), drops events not taken,
  * makes no more of them, and frees the port with its last file. Do not use the port afterwards. Owner. EBUSY default
- * port. Requests in progress end unheard: wait for them before, or their memory is never known to be yours again. */
+ * port. What the caller has under way in the ring is waited for. Requests in progress end unheard: wait for them
+ * before, or their memory is never known to be yours again. */
 int ef_port_abandon(ef_port *port);
 
 /* Takes up to max events. The answer is their number, 0 when there are none. Loop until it is less than max: the wake
  * comes again only after the queue was found empty. Owner. EINVAL max < 1, EFAULT out NULL, EBUSY another thread is in
- * it, ENOTSUP the port has a notify function. */
+ * it, or has reads under way in the ring (it drains, or ends, first), ENOTSUP the port has a notify function. */
 int ef_port_next(ef_port *port, ef_event *out, int max);
 
-/* A descriptor that is readable while events wait: for any loop without an adapter. Made on first use, owned by the
- * port; do not read or close it. Any thread. EMFILE, ENFILE, ENOMEM. */
+/* A descriptor that is readable while events wait: for any loop without an adapter. With it the port may use io_uring:
+ * what ends in the ring makes it readable, too. Made on first use, owned by the port; do not read or close it. Any
+ * thread. EMFILE, ENFILE, ENOMEM. */
 int ef_port_fd(ef_port *port);
 
 /* Replaces the wake function; NULL removes it. Quiescent: on return the old one is not running and will not run. If
  * events wait already, the new one is called before the return. Any thread; never from the wake itself. ENOTSUP the
- * port has a notify function, EBUSY another thread replaces it now. */
+ * port has a notify function, EBUSY another thread replaces it now, or has reads under way in the ring; those of the
+ * caller are waited for. */
 int ef_port_wake(ef_port *port, ef_wake_fn *wake, void *arg);
 
 /* The same for the direct form. Events queued before are delivered through it before the return. ENOTSUP the port has a
@@ -213,9 +218,9 @@ int ef_port_pending(ef_port *port);
 /* The port of a file. Any thread. EBADF. */
 ef_port *ef_port_of(int fd);
 
-/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every open and
- * ef_close is over, at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never from
- * wake or notify. ETIMEDOUT: time is up, the rest is still kept. */
+/* Asks every file of the port to write out, and waits until nothing accepted is left unwritten and every open, request
+ * and ef_close is over, at most timeout_ms (-1 = for ever). Any thread but the loop's, which it would block; never
+ * from wake or notify. ETIMEDOUT: time is up, the rest is still kept. */
 int ef_drain(ef_port *port, int timeout_ms);
 
 /* Fills *out; out->size must be set. Any thread. EFAULT, EINVAL size. */
@@ -239,8 +244,8 @@ int ef_open(const char *path, int flags, ... /* mode_t mode */);
 int ef_openat(ef_port *port, int dirfd, const char *path, int flags, mode_t mode, const ef_file_options *options);
 
 /* Adopts an open descriptor of the kernel: from now on it is the library's, which closes it. Positions start at its
- * offset. Any thread. EBADF (also O_PATH), EINVAL options or O_DIRECT, ENFILE, ENOMEM, EAGAIN no thread; after a
- * failure it is still the caller's. */
+ * offset. Reads answer EAGAIN until it was looked at in the background (EF_OPEN). Any thread. EBADF (also O_PATH),
+ * EINVAL options or O_DIRECT, ENFILE, ENOMEM, EAGAIN no thread; after a failure it is still the caller's. */
 int ef_fdopen(ef_port *port, int osfd, const ef_file_options *options);
 
 /* Reads at the read position: bytes now (at most 256 KiB a call, at most what is there: short counts are normal), 0 =
@@ -261,15 +266,17 @@ ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt);
 int ef_consume(int fd, size_t len);
 
 /* Read or write at an offset, without the file's positions: any number at once, in any order. What is in memory is
- * read at once: the answer is the count, and no event follows. Otherwise -1 with EINPROGRESS, and one EF_REQUEST event
- * on the file's port follows, whatever happens, also if the file is closed meanwhile; until then request and buffers
- * belong to the library. A count is short only at the end of the file (0: at or behind it), on a full disk, or if an
- * error came behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps
- * less than asked for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on
- * the same number. Writes are in the file when they are over, durable with the next ef_sync; between them and ef_write
- * there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset +
- * length beyond 2^63 - 1, length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of
- * the failed open, the error that sticks. */
+ * read at once, up to 256 KiB: the answer is the count, and no event follows. (After several misses in a row a ring is
+ * asked without a look; EF_CACHE_DIRECT never looks.) Otherwise -1 with EINPROGRESS, and one EF_REQUEST event on the
+ * file's port follows, whatever happens, also if the file is closed meanwhile; until then request and buffers belong
+ * to the library. A count is short only at the end of the file (0: at or behind it), on a full disk, or if an error
+ * came behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps less than
+ * asked for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on the same
+ * number. On a file opened with O_APPEND a write goes to its offset all the same (Linux 6.9, else EOPNOTSUPP). Writes
+ * are in the file when they are over, durable with the next ef_sync; between them and ef_write there is no order. Any
+ * thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset + length beyond 2^63 - 1,
+ * length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of the failed open, the
+ * error that sticks. */
 ssize_t ef_pread(int fd, void *buf, size_t len, off_t offset, ef_request *request);
 ssize_t ef_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef_request *request);
 ssize_t ef_pwrite(int fd, const void *buf, size_t len, off_t offset, ef_request *request);

@@ -82,7 +82,8 @@ void init_cache_mode(file &f, int wanted) noexcept {
 }
 
 void learn_cache_mode(file &f) noexcept {
-  if (f.cache_wanted == EF_CACHE_NORMAL || !f.can_read) return;
+  if (f.cache_wanted == EF_CACHE_NORMAL) return;
+  if (!f.can_read) return settle_on(f, EF_CACHE_NORMAL, "the file is not open for reading");
   if (!f.seekable) return settle_on(f, EF_CACHE_NORMAL, "not a file with a cache");
   f.cache_wanted == EF_CACHE_DIRECT ? learn_direct(f) : learn_streaming(f);
 }

@@ -116,6 +116,8 @@ int ef_port_stats(ef_port *given, ef_port_counters *out) {
   out->pool_bytes_max = chunk_pool::bytes_max();
   out->threads = threads_running();
   const char *refusal = p->at.refusal.load(std::memory_order_relaxed);
+  if (!refusal && p->engine_used->turn && p->at.called_back.load(std::memory_order_relaxed))
+    refusal = "the port has a callback: nobody would poll for what a ring ends";
   const engine &used = refusal ? *engines[engines_count - 1] : *p->engine_used;
   out->engine = used.id;
   out->engine_name = used.name;

@@ -168,6 +168,7 @@ struct file {
   // ---- requests at an offset (requester.cc)
   ef_list parked; // until the file is open, or own writes are in it
   std::atomic<int> parked_count;
+  std::atomic<int> untaken;                 // over, and on the port's queue
   std::atomic<std::uint32_t> cancels;       // a count
   std::atomic<std::uint32_t> misses_in_row; // inline reads that found nothing; a guess, counts may get lost
   std::atomic<bool> ringable;               // an inline read was understood: a submit will not block the submitter

@@ -51,6 +51,12 @@ bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
   std::uint64_t w = f.readiness.fetch_and(not_taken, std::memory_order_seq_cst); // from here on it may be pushed again
   auto ready = static_cast<unsigned>(ready_of(w));
   if (f.closing.load(std::memory_order_seq_cst)) ready &= EF_CLOSE; // pairs with ef_close
+  if ((ready & EF_CLOSE) && f.untaken.load(std::memory_order_relaxed) > 0) {
+    // Its requests were put on the queue before, but behind the place that the file had there already: they come first.
+    f.readiness.fetch_or(std::uint64_t{EF_CLOSE} << ready_shift | listed, std::memory_order_seq_cst);
+    ef_list_push(&p.ready, n);
+    return false;
+  }
   if (ready) {
     *out = event_of(f, ready);
     p.events.fetch_add(1, std::memory_order_relaxed);
@@ -61,7 +67,7 @@ bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
 
 void drop(port &p, ef_list_node *n) noexcept {
   ef_event e;
-  for (ef_list_node *next; n; n = next) {
+  for (ef_list_node *next; n; n = next ? next : ef_list_take_all(&p.ready)) { // some are put back, behind others
     next = n->next;
     take_event(p, n, &e);
   }
@@ -245,7 +251,7 @@ void deliver_queued(port &p) noexcept {
   ef_list_node *parts[] = {p.pending.exchange(nullptr, std::memory_order_relaxed), ef_list_take_all(&p.ready)};
   p.draining.store(nobody, std::memory_order_release);
   for (ef_list_node *n : parts)
-    for (ef_list_node *next; n; n = next) {
+    for (ef_list_node *next; n; n = next ? next : ef_list_take_all(&p.ready)) { // some are put back, behind others
       next = n->next;
       ef_event e;
       if (take_event(p, n, &e)) callback_use(p).call(&e);

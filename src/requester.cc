@@ -46,11 +46,16 @@ std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t
 // ---- In the background
 
 void end(request_state &s, ssize_t result) noexcept {
-  port &p = *s.f->home;
+  file &f = *s.f;
+  port &p = *f.home;
   s.user->result = result < 0 ? -1 : result;
   s.user->error = result < 0 ? static_cast<int>(-result) : 0;
-  port_reference(p); // the request may be taken in the next line
+  port_reference(p); // the request may be taken in a moment, and the file's slot be free
+  pin(f);            // until then
+  f.untaken.fetch_add(1, std::memory_order_relaxed);
   post_request(p, s.news);
+  // Only now: EF_CLOSE comes later, see take_event.
+  if (files.put(slot_of(f))) schedule_release(f);
   port_not_busy(p);
   port_release(p);
 }
@@ -89,6 +94,7 @@ void tried(io_request *r) {
   request_state &s = state_of_io(r);
   const ssize_t n = r->result;
   if (n > 0) advance(s, static_cast<std::size_t>(n));
+  if (n > 0 && !r->write) s.f->bytes_at.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
   if (r->write && n > 0) s.f->written_at.fetch_add(1, std::memory_order_release); // pairs with own_writes_settled
   const bool refused = n == -EINVAL || n == -EOPNOTSUPP;
   if (refused && !r->write && !s.plain && (r->flags || r->osfd != s.f->osfd)) {
@@ -226,7 +232,10 @@ void count_hit(file &f, ssize_t n) noexcept {
 }
 
 ssize_t begin(request_state &s, ssize_t did) noexcept {
-  if (did > 0) advance(s, static_cast<std::size_t>(did));
+  if (did > 0) {
+    advance(s, static_cast<std::size_t>(did));
+    s.f->bytes_at.fetch_add(static_cast<std::uint64_t>(did), std::memory_order_relaxed);
+  }
   launch(s);
   return -EINPROGRESS;
 }
@@ -298,7 +307,8 @@ void take_request(file_node &n, ef_event *out) noexcept {
   file &f = *s.f;
   *out = {f.handle, EF_REQUEST, s.user->error, s.user};
   s.state.store(progress::none, std::memory_order_release); // pairs with in_progress
-  if (files.put(slot_of(f))) schedule_release(f);
+  f.untaken.fetch_sub(1, std::memory_order_relaxed);
+  unpin(f);
 }
 
 void init_requests(file &f) noexcept {
@@ -306,6 +316,7 @@ void init_requests(file &f) noexcept {
   f.parked_count.store(0, std::memory_order_relaxed);
   f.misses_in_row.store(0, std::memory_order_relaxed);
   f.ringable.store(false, std::memory_order_relaxed);
+  f.untaken.store(0, std::memory_order_relaxed);
   for (auto *c : {&f.hits_at, &f.misses_at, &f.bytes_at, &f.written_at}) c->store(0, std::memory_order_relaxed);
 }
 
