@@ -88,9 +88,9 @@ enum {
 };
 
 /* What reading leaves in the kernel's page cache. STREAMING: nothing that was not there before, as far as the file
- * system can: a file read once does not evict what others use, but a file that was mostly in the cache when it was opened
- * stays there. Its cache is given up behind the reader and, whole, at the close. DIRECT: past the cache (O_DIRECT). Where
- * a mode does not work NORMAL is used: ef_file_counters.cache tells, cache_reason why. */
+ * system can: a file read once does not evict what others use, but a file that was mostly in the cache when it was
+ * opened stays there. Its cache is given up behind the reader and, whole, at the close. DIRECT: past the cache
+ * (O_DIRECT). Where a mode does not work NORMAL is used: ef_file_counters.cache tells, cache_reason why. */
 enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
 
 /* How the file will be read; ef_advise changes it. */
