@@ -97,10 +97,30 @@ void choose_cache_mode(file &f, fetch &t) noexcept {
   t.io.osfd = f.direct_fd;
 }
 
-bool cache_mode_failed(file &f, const fetch &t, int error) noexcept {
-  if (!t.direct || (error != -EINVAL && error != -EOPNOTSUPP)) return false;
+namespace {
+
+// Less than it takes to come to the wanted bytes, and they are there: an error is in front of them, which a read
+// through the cache tells.
+bool stopped_before(const file &f, const fetch &t) noexcept {
+  struct stat st;
+  return t.io.result > 0 && t.io.result <= t.lead && sys->stat_now(f.osfd, &st) == 0 &&
+         st.st_size > t.io.offset + t.lead;
+}
+
+} // namespace
+
+bool direct_read_refused(file &f, const io_request &r) noexcept {
+  if (r.osfd == f.osfd || (r.result != -EINVAL && r.result != -EOPNOTSUPP)) return false;
   f.how.store(inline_mode::nowait, std::memory_order_relaxed);
   settle_on(f, EF_CACHE_NORMAL, "the file system refused a direct read");
+  return true;
+}
+
+bool cache_mode_failed(file &f, const fetch &t) noexcept {
+  if (!t.direct || direct_read_refused(f, t.io)) return t.direct;
+  if (!stopped_before(f, t)) return false;
+  f.how.store(inline_mode::nowait, std::memory_order_relaxed);
+  settle_on(f, EF_CACHE_NORMAL, "a direct read ended too early");
   return true;
 }
 

@@ -13,11 +13,13 @@ void init_cache_mode(file &f, int wanted) noexcept; // a new life
 
 // How a fetch is done: descriptor, offset, flags, and how many bytes of it come before the wanted ones. The reader.
 void choose_cache_mode(file &f, fetch &t) noexcept;
-// True: the error of a fetch is the mode's, which is given up; it has to be done again. The reader.
-bool cache_mode_failed(file &f, const fetch &t, int error) noexcept;
+// True: what became of a fetch is the mode's doing, which is given up; it has to be done again. The reader.
+bool cache_mode_failed(file &f, const fetch &t) noexcept;
 
 // For a read of one's own buffers at an offset: the descriptor to be used. Any thread.
 int descriptor_for(const file &f, const iovec *iov, int count, off_t offset) noexcept;
+// True: it does not work, the mode is given up; the read has to be done again. Any thread.
+bool direct_read_refused(file &f, const io_request &r) noexcept;
 
 // The bytes of a range will be wanted: the kernel reads them into its cache, asked in the background. 0 or -ENOMEM.
 int will_need(file &f, off_t offset, off_t len) noexcept;

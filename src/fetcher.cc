@@ -69,19 +69,13 @@ void drop_following(file &f) noexcept {
   f.fetch_end = f.position + f.in.size();
 }
 
-bool ends_at(const file &f, off_t offset) noexcept {
-  struct stat st;
-  return sys->stat_now(f.osfd, &st) != 0 || offset >= st.st_size;
-}
-
 // The bytes of a fetch, to the stream; -EAGAIN: it has to be done again in another way.
 int take_bytes(file &f, fetch &t) noexcept {
   ssize_t left = t.io.result;
-  if (left < 0 && cache_mode_failed(f, t, static_cast<int>(left))) return -EAGAIN;
+  if (cache_mode_failed(f, t)) return -EAGAIN;
   const auto asked = static_cast<ssize_t>(t.bytes);
   if (left < 0) f.pending_error = static_cast<int>(-left);
-  if (left == 0 || (left > 0 && left <= t.lead && ends_at(f, t.io.offset + left)))
-    (t.ahead ? f.end_ahead : f.pending_end) = true;
+  if (left >= 0 && left <= t.lead) (t.ahead ? f.end_ahead : f.pending_end) = true;
   adapt_window(f, t);
   const bool gap = left < asked;
   std::uint32_t skip = t.lead;

@@ -48,8 +48,7 @@ std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t
 void end(request_state &s, ssize_t result) noexcept {
   file &f = *s.f;
   port &p = *f.home;
-  s.user->result = result < 0 ? -1 : result;
-  s.user->error = result < 0 ? static_cast<int>(-result) : 0;
+  s.io.result = result;
   port_reference(p); // the request may be taken in a moment, and the file's slot be free
   pin(f);            // until then
   f.untaken.fetch_add(1, std::memory_order_relaxed);
@@ -63,7 +62,9 @@ void end(request_state &s, ssize_t result) noexcept {
 void launch(request_state &s) noexcept {
   io_request &r = s.io;
   r.offset = s.user->offset + static_cast<off_t>(s.did);
-  if (!r.write) {
+  if (r.write) {
+    r.osfd = s.f->osfd;
+  } else {
     r.osfd = s.plain || s.skip ? s.f->osfd : descriptor_for(*s.f, s.next, s.buffers, r.offset);
     r.flags = s.plain || r.osfd != s.f->osfd ? 0 : s.f->inline_flags.load(std::memory_order_relaxed);
   }
@@ -119,7 +120,6 @@ void go(request_state &s) noexcept {
   int e = f.open_error.load(std::memory_order_acquire); // pairs with the opener
   if (!e && !f.seekable) e = ESPIPE;
   if (s.io.unwanted.load(std::memory_order_relaxed)) e = ECANCELED;
-  s.io.osfd = f.osfd; // a write's; a read chooses
   e ? end(s, -e) : launch(s);
 }
 
@@ -155,13 +155,14 @@ bool go_round(file &f) noexcept {
 
 // ---- Beginning
 
-// 0, or what is wrong with the call.
-int check(const file &f, std::size_t bytes, off_t offset, const ef_request *q) noexcept {
+// 0, or what is wrong with the call. state: the caller's one look at it; what is not checked here because of it waits
+// for the opener.
+int check(const file &f, file_state state, std::size_t bytes, off_t offset, const ef_request *q) noexcept {
   off_t end;
   if (offset < 0 || __builtin_add_overflow(offset, static_cast<off_t>(bytes), &end)) return -EINVAL;
   if (q && in_progress(*q)) return -EBUSY;
-  if (state_of(f) == file_state::failed) return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
-  if (state_of(f) != file_state::opening && !f.seekable) return -ESPIPE;
+  if (state == file_state::failed) return -f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  if (state != file_state::opening && !f.seekable) return -ESPIPE;
   return 0;
 }
 
@@ -188,7 +189,6 @@ request_state &take_over(file &f, ef_request &q, const iovec *iov, int count, st
   s.left = bytes;
   while (s.next->iov_len == 0) ++s.next, --s.buffers; // bytes > 0: there is one
   s.io.done = tried;
-  s.io.osfd = f.osfd;
   s.io.write = write;
   s.state.store(progress::going, std::memory_order_relaxed);
   files.add_reference(slot_of(f));
@@ -244,9 +244,10 @@ ssize_t begin(request_state &s, ssize_t did) noexcept {
 
 ssize_t pread_file(file &f, const iovec *iov, int count, std::size_t bytes, off_t offset, ef_request *q) noexcept {
   if (!f.can_read) return -EBADF;
-  if (int bad = check(f, bytes, offset, q)) return bad;
+  const file_state state = state_of(f);
+  if (int bad = check(f, state, bytes, offset, q)) return bad;
   if (bytes == 0) return 0;
-  const bool opening = state_of(f) == file_state::opening;
+  const bool opening = state == file_state::opening;
   if (opening || (f.can_write && !f.out.empty() && !f.error.load(std::memory_order_acquire))) {
     if (!opening) flush_now(f);
     if (!q) return -EAGAIN;
@@ -268,12 +269,13 @@ ssize_t pread_file(file &f, const iovec *iov, int count, std::size_t bytes, off_
 
 ssize_t pwrite_file(file &f, const iovec *iov, int count, std::size_t bytes, off_t offset, ef_request &q) noexcept {
   if (!f.can_write) return -EBADF;
-  if (int bad = check(f, bytes, offset, &q)) return bad;
+  const file_state state = state_of(f);
+  if (int bad = check(f, state, bytes, offset, &q)) return bad;
   if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
   if (bytes == 0) return 0;
   request_state &s = take_over(f, q, iov, count, bytes, offset, true);
   s.io.flags = f.append ? RWF_NOAPPEND : 0;
-  if (state_of(f) != file_state::opening) return begin(s, 0);
+  if (state != file_state::opening) return begin(s, 0);
   park(s);
   return -EINPROGRESS;
 }
@@ -305,6 +307,9 @@ void tell_parked(file &f) noexcept {
 void take_request(file_node &n, ef_event *out) noexcept {
   request_state &s = state_of_news(n);
   file &f = *s.f;
+  // Not before: whoever begins several sees by this which of them are in progress.
+  s.user->result = std::max<ssize_t>(s.io.result, -1);
+  s.user->error = s.io.result < 0 ? static_cast<int>(-s.io.result) : 0;
   *out = {f.handle, EF_REQUEST, s.user->error, s.user};
   s.state.store(progress::none, std::memory_order_release); // pairs with in_progress
   f.untaken.fetch_sub(1, std::memory_order_relaxed);
@@ -317,6 +322,7 @@ void init_requests(file &f) noexcept {
   f.misses_in_row.store(0, std::memory_order_relaxed);
   f.ringable.store(false, std::memory_order_relaxed);
   f.untaken.store(0, std::memory_order_relaxed);
+  f.cancels.store(0, std::memory_order_relaxed);
   for (auto *c : {&f.hits_at, &f.misses_at, &f.bytes_at, &f.written_at}) c->store(0, std::memory_order_relaxed);
 }
 

@@ -108,7 +108,7 @@ inline int do_facts(int fd, ef::file_facts *out) {
 inline ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
   maybe_delay();
   if (int e = maybe_error(now.read_errno)) return e;
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_read)) return ef::sys_kernel.preadv(fd, part, cut(iov, count, part), offset);
   return ef::sys_kernel.preadv(fd, iov, count, offset);
 }
@@ -118,7 +118,7 @@ inline ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offse
     ++now.misses;
     return -EAGAIN;
   }
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_read)) return ef::sys_kernel.preadv_nowait(fd, part, cut(iov, count, part), offset);
   return ef::sys_kernel.preadv_nowait(fd, iov, count, offset);
 }
@@ -135,14 +135,14 @@ inline ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
   while (now.hung == fd || now.hung == every_file) ::usleep(500);
   if (int e = write_error()) return e;
   if (happens(now.zero_write)) return 0;
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_write)) return ef::sys_kernel.pwritev(fd, part, cut(iov, count, part), offset);
   return ef::sys_kernel.pwritev(fd, iov, count, offset);
 }
 inline ssize_t do_writev(int fd, const iovec *iov, int count) {
   maybe_delay();
   if (int e = write_error()) return e;
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_write)) return ef::sys_kernel.writev(fd, part, cut(iov, count, part));
   return ef::sys_kernel.writev(fd, iov, count);
 }
@@ -157,7 +157,7 @@ inline ssize_t do_preadv_with(int fd, const iovec *iov, int count, off_t offset,
   }
   maybe_delay();
   if (int e = maybe_error(now.read_errno)) return e;
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_read)) return ef::sys_kernel.preadv_with(fd, part, cut(iov, count, part), offset, flags);
   return ef::sys_kernel.preadv_with(fd, iov, count, offset, flags);
 }
@@ -165,7 +165,7 @@ inline ssize_t do_pwritev_at(int fd, const iovec *iov, int count, off_t offset, 
   maybe_delay();
   if (int e = write_error()) return e;
   if (happens(now.zero_write)) return 0;
-  iovec part[64];
+  iovec part[1024];
   if (happens(now.short_write)) return ef::sys_kernel.pwritev_at(fd, part, cut(iov, count, part), offset, flags);
   return ef::sys_kernel.pwritev_at(fd, iov, count, offset, flags);
 }
