@@ -111,8 +111,11 @@ void tried(io_request *r) {
 // ---- Parked
 
 bool may_go(const file &f, std::uint64_t written_before, bool write) noexcept {
-  if (state_of(f) == file_state::opening) return false;
-  return write || f.error.load(std::memory_order_seq_cst) || f.out.consumed() >= written_before;
+  const file_state state = state_of(f);
+  if (state == file_state::opening) return false;
+  // What is given up instead of being written comes with an error. The stream itself knows, but tells its lane only.
+  return write || state == file_state::failed || f.error.load(std::memory_order_seq_cst) ||
+         f.written.load(std::memory_order_seq_cst) >= written_before; // pairs with the lane
 }
 
 void go(request_state &s) noexcept {
