@@ -120,9 +120,11 @@ bool may_go(const file &f, std::uint64_t written_before, bool write) noexcept {
 
 void go(request_state &s) noexcept {
   file &f = *s.f;
-  int e = f.open_error.load(std::memory_order_acquire); // pairs with the opener
+  // First: what nobody wants any more does not wait for the open, which is perhaps under way.
+  int e = s.io.unwanted.load(std::memory_order_relaxed)
+              ? ECANCELED
+              : f.open_error.load(std::memory_order_acquire); // pairs with the opener
   if (!e && !f.seekable) e = ESPIPE;
-  if (s.io.unwanted.load(std::memory_order_relaxed)) e = ECANCELED;
   e ? end(s, -e) : launch(s);
 }
 
