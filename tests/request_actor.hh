@@ -35,6 +35,7 @@ struct slot {
   ef_request q{};
   std::atomic<life> state{life::idle};
   std::atomic<bool> cancelled{false};
+  std::atomic<bool> begun{false}; // the call that began it is over
   char *memory = nullptr, *buffer = nullptr;
   size_t bytes = 0, offset = 0;
   unsigned char filled = 0; // what the buffer holds while idle
@@ -95,11 +96,10 @@ struct place { // a port and who may take its events
   }
   bool cancel(slot &s) {
     std::shared_lock<std::shared_mutex> hold(taking);
-    if (notified || s.state.load(std::memory_order_acquire) != life::going) return false;
+    if (notified || s.state.load(std::memory_order_acquire) != life::going || !s.begun) return false;
     s.cancelled = true;
-    if (ef_cancel(&s.q) == 0) return true;
-    require(errno == ENOENT, "ef_cancel"); // not begun yet
-    return false;
+    require(ef_cancel(&s.q) == 0, "ef_cancel");
+    return true;
   }
 };
 
@@ -190,7 +190,7 @@ class actor {
 
   void prepare(slot &s) {
     s.check_untouched();
-    s.cancelled = false;
+    s.cancelled = s.begun = false;
     const bool tidy = dice_.below(3) == 0;
     s.bytes = 1 + dice_.below(bytes_most);
     s.offset = dice_.below(file_bytes + 3000);
@@ -211,7 +211,11 @@ class actor {
   }
   void begun(slot &s, ssize_t r) {
     ++seen.operations;
-    if (r < 0 && errno == EINPROGRESS) return void(++seen.begun);
+    if (r < 0 && errno == EINPROGRESS) {
+      s.begun = true;
+      ++seen.begun;
+      return;
+    }
     require(r >= 0, "a request");
     ++seen.hits;
     s.q.result = r;
@@ -258,7 +262,7 @@ class actor {
     const int going = ef_submit(list.data(), static_cast<int>(list.size()));
     seen.begun += going;
     seen.operations += static_cast<long>(list.size());
-    std::erase_if(some, [](slot *s) { return s->q.error == EINPROGRESS; });
+    std::erase_if(some, [](slot *s) { return s->begun = s->q.error == EINPROGRESS; });
     require(going == static_cast<int>(list.size() - some.size()), "each is begun or answered");
     for (slot *s : some) require(s->q.error == 0, "answered well"), check(*s);
   }
