@@ -274,7 +274,7 @@ check-one-core: build-tests
 
 # ROWS=... runs some of its rows only.
 check-everywhere: build-tests
-	@$(export_all) URING_LIBS='$(URING_LIBS)' ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
+	@$(export_all) ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
 check-long: build-tests $(BENCH)
 	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)

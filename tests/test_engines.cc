@@ -12,6 +12,10 @@
 #include <chrono>
 #include <functional>
 
+#ifndef EF_HAVE_URING
+#define EF_HAVE_URING 0
+#endif
+
 namespace {
 
 constexpr std::size_t bytes = 300000;

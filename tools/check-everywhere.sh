@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The tests that touch files, once for each place and each way in which they may be served: check-everywhere.sh TEST...
 # File systems: ext4, xfs, btrfs, tmpfs, overlayfs, FUSE. On ext4 also without io_uring: forbidden or hidden by seccomp,
-# by sysctl, by RLIMIT_MEMLOCK, by EFIO_ENGINE. One line a row: its count, the engine and why that one.
+# by sysctl, by RLIMIT_MEMLOCK, by EFIO_ENGINE. One line a row: its count and, as efio doctor tells
+# it, the engine, why that one, and how files are read there.
 # ROWS='xfs memlock' runs only these; EFIO_SYSCTL=1 really sets kernel.io_uring_disabled, which every program of the
 # machine will feel meanwhile, instead of a filter that answers the same. Needs root; everything is mounted where nobody
 # else sees it, from files below B, and is gone at the end. S and B are the sources and the build.
@@ -12,10 +13,9 @@ rows=${ROWS:-$all_rows}
 [ "$(id -u)" = 0 ] || { echo "check-everywhere mounts file systems: it needs root" >&2; exit 77; }
 [ -n "${EFIO_PRIVATE-}" ] || exec env EFIO_PRIVATE=1 unshare --mount --propagation private "$0" "$@"
 
-logs=$B/everywhere-logs
 images=$(mktemp -d "$B/everywhere.XXXXXX") || exit 1
 at=$(mktemp -d /tmp/efio-everywhere.XXXXXX) || exit 1
-why=$images/why
+logs=$at/B/everywhere-logs why=$images/why
 knob=/proc/sys/kernel/io_uring_disabled
 knob_was='' mounted='' tests='' passed=0 failed=0 skipped=0 bad=0
 
@@ -93,23 +93,13 @@ choose_tests() {
   done
 }
 
-# Says the engine that a port takes, and why.
-cat >"$images/engine.c" <<'END'
-#include <efio.h>
-#include <stdio.h>
-int main(void) {
-  ef_port_counters c = {.size = sizeof c};
-  ef_port *p = ef_port_new(NULL);
-  if (!p || ef_port_stats(p, &c) != 0) { perror("ef_port_new"); return 1; }
-  printf("%s: %s\n", c.engine_name, c.engine_reason);
-  return 0;
+# As efio doctor tells it: the engine and why, how files there are read; all of it goes to the row's log.
+diagnose() { # COMMAND...
+  "$@" "$at/B/efio" doctor --json "$dir" >"$log/doctor" 2>&1
+  engine=$(told engine)
+  reads="$engine ($(told engine_note)); reads $(told reads): $(told reads_note)"
 }
-END
-build() {
-  # shellcheck disable=SC2086 # a list of words
-  ${CXX:-c++} -x c -std=gnu11 -I"$S/include" "$images/engine.c" -x none "$B/libefio.a" -pthread ${URING_LIBS-} \
-    -o "$at/engine" && ${CC:-cc} -D_GNU_SOURCE "$S/tests/no_uring.c" -o "$at/no_uring"
-}
+told() { sed -n "s/^ *\"$1\": \"\(.*\)\",*\$/\1/p" "$log/doctor" | sed 's/\\"/"/g;q'; }
 
 # ---- Rows
 
@@ -122,12 +112,12 @@ row() {
   mkdir -p "$dir" "$log" && chmod 1777 "$dir" "$log" && rm -f "$log"/* || return
   is=$(stat -f -c %T "$dir")
   case $type in any | "$is") ;; *) not_run "$name" "the place is on $is"; return ;; esac
-  engine=$(TMPDIR=$dir "$@" "$at/engine" 2>&1)
-  case $wanted in any | "${engine%%:*}") ;; *) not_run "$name" "the engine is $engine"; return ;; esac
+  diagnose "$@"
+  case $wanted in any | "$engine") ;; *) not_run "$name" "the engine is $engine: $reads"; return ;; esac
   # shellcheck disable=SC2086 # a list of words
   TMPDIR=$dir S=$at/S B=$at/B "$@" "$at/S/tools/run-tests.sh" "$log" $tests >"$log/report" 2>&1 || bad=1
   read -r good _ ill _ left _ <"$log/count" || { not_run "$name" "$(tail -n 1 "$log/report")"; return; }
-  printf '%-8s  %4d passed, %d failed, %d skipped  %s\n' "$name" "$good" "$ill" "${left:-0}" "$engine"
+  printf '%-8s  %4d passed, %d failed, %d skipped  %s\n' "$name" "$good" "$ill" "${left:-0}" "$reads"
   grep -a '^FAIL' "$log/report"
   passed=$((passed + good)) failed=$((failed + ill)) skipped=$((skipped + ${left:-0}))
   rm -rf "$dir"
@@ -168,7 +158,7 @@ run_row() {
 chmod 711 "$at"
 mkdir "$at/S" "$at/B" && mount --bind "$S" "$at/S" && mount --bind "$B" "$at/B" || exit 1
 mounted="$at/B $at/S"
-build && choose_tests "$@" && base_place || exit 1
+${CC:-cc} -D_GNU_SOURCE "$S/tests/no_uring.c" -o "$at/no_uring" && choose_tests "$@" && base_place || exit 1
 for name in $rows; do run_row "$name"; done
-echo "everywhere: $passed passed, $failed failed, $skipped skipped"
+echo "everywhere (logs in $B/everywhere-logs): $passed passed, $failed failed, $skipped skipped"
 [ $bad = 0 ] && [ $passed -gt 0 ]
