@@ -81,13 +81,13 @@ base_place() {
 
 # ---- What a row runs
 
-# Of programs those that make files, of scripts those that go where TMPDIR says; by the names they have below $at.
+# Of programs those with the library in them, and all that go where TMPDIR says; by the names they have below $at.
 choose_tests() {
   for test in "$@"; do
     case $test in
       *.sh) grep -qF "\${TMPDIR:-\$B}" "$test" && tests="$tests $at/S/tests/${test##*/}" ;;
       *)
-        grep -qsE 'core\.hh|core_stress\.hh|modelled_file\.hh|adapter_files\.h|TMPDIR' "$S/tests/${test##*/}".c* &&
+        { nm "$test" | grep -q ' T ef_openat$' || grep -qs TMPDIR "$S/tests/${test##*/}".c*; } &&
           tests="$tests $at/B/tests/${test##*/}" ;;
     esac
   done
