@@ -146,7 +146,8 @@ static void writes_at_an_offset_are_read_back(void **state) {
   assert_memory_equal(r->bytes, w.bytes, piece);
   char byte;
   buf = uv_buf_init(&byte, 1);
-  assert_int_equal(ef_uv_try_read_at(&f, &buf, 1, file_bytes), 0);
+  ssize_t n = ef_uv_try_read_at(&f, &buf, 1, file_bytes);
+  assert_true(n == 0 || n == UV_EAGAIN); /* where nothing can be read without waiting, not even the end */
   assert_int_equal(ef_uv_try_read_at(&f, &buf, 1, -1), UV_EINVAL);
   assert_int_equal(ef_uv_try_read_at(&f, &buf, 0, 0), UV_EINVAL);
   ef_uv_close(&f, on_closed);
