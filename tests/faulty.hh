@@ -27,6 +27,7 @@ struct plan {
   std::atomic<unsigned> nowait_miss{0}; // inline read answers EAGAIN
   std::atomic<unsigned> nowait_none{0}; // 1: inline reads are not supported
   std::atomic<bool> memory_shown{true}; // false: what lies in memory (tmpfs) is not told, so its reads may miss as well
+  std::atomic<bool> nowait_given{false}; // where the file system has no inline reads a waiting one stands for them
   std::atomic<unsigned> short_read{0}, short_write{0};
   std::atomic<unsigned> delay{0}; // of any background call: up to delay_us
   std::atomic<unsigned> delay_us{300};
@@ -112,6 +113,10 @@ inline ssize_t do_preadv(int fd, const iovec *iov, int count, off_t offset) {
   if (happens(now.short_read)) return ef::sys_kernel.preadv(fd, part, cut(iov, count, part), offset);
   return ef::sys_kernel.preadv(fd, iov, count, offset);
 }
+inline ssize_t preadv_inline(int fd, const iovec *iov, int count, off_t offset, int flags) {
+  const ssize_t r = ef::sys_kernel.preadv_with(fd, iov, count, offset, flags | RWF_NOWAIT);
+  return r == -EOPNOTSUPP && now.nowait_given ? ef::sys_kernel.preadv(fd, iov, count, offset) : r;
+}
 inline ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offset) {
   if (now.nowait_none) return -EOPNOTSUPP;
   if (happens(now.nowait_miss)) {
@@ -119,8 +124,8 @@ inline ssize_t do_preadv_nowait(int fd, const iovec *iov, int count, off_t offse
     return -EAGAIN;
   }
   iovec part[1024];
-  if (happens(now.short_read)) return ef::sys_kernel.preadv_nowait(fd, part, cut(iov, count, part), offset);
-  return ef::sys_kernel.preadv_nowait(fd, iov, count, offset);
+  if (happens(now.short_read)) return preadv_inline(fd, part, cut(iov, count, part), offset, 0);
+  return preadv_inline(fd, iov, count, offset, 0);
 }
 inline int write_error() {
   if (!now.write_errno) return 0;
@@ -153,7 +158,7 @@ inline ssize_t do_preadv_with(int fd, const iovec *iov, int count, off_t offset,
       ++now.misses;
       return -EAGAIN;
     }
-    return ef::sys_kernel.preadv_with(fd, iov, count, offset, flags);
+    return preadv_inline(fd, iov, count, offset, flags);
   }
   maybe_delay();
   if (int e = maybe_error(now.read_errno)) return e;

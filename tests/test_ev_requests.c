@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include <cmocka.h>
 
@@ -90,6 +91,16 @@ static void check_all(int at_once) {
   }
 }
 
+/* tmpfs, overlayfs and FUSE do not tell what is in memory. */
+static bool memory_can_be_asked(void) {
+  char byte;
+  struct iovec one = {&byte, 1};
+  int fd = open(in_scratch("cold"), O_RDONLY);
+  bool told = preadv2(fd, &one, 1, 0, 0) == 1 && preadv2(fd, &one, 1, 0, RWF_NOWAIT) == 1;
+  close(fd);
+  return told;
+}
+
 static void the_loop_runs_until_every_request_is_over(void **state) {
   (void)state;
   int fd = open_cold("cold"), at_once = begin_all(fd);
@@ -98,7 +109,7 @@ static void the_loop_runs_until_every_request_is_over(void **state) {
   memset(requests, 0, sizeof requests);
   calls = 0;
   at_once = begin_all(fd); /* in memory now, which is found out after some requests */
-  assert_true(at_once > pieces / 2);
+  assert_true(at_once > pieces / 2 || !memory_can_be_asked());
   ev_run(loop, 0);
   check_all(at_once);
   ef_close(fd);

@@ -314,6 +314,8 @@ void a_submit_tells_which_are_under_way(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
+  faulty::now.nowait_given = true;
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test(what_is_in_memory_is_read_at_once),

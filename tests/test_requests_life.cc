@@ -298,6 +298,8 @@ void a_fork_child_has_none_of_them(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
+  faulty::now.nowait_given = true;
   dir = core::directory();
   all = core::pattern(1 << 20);
   core::put(dir + "/r", all);

@@ -187,6 +187,8 @@ void an_end_in_the_middle_of_a_turn_is_not_lost(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
+  faulty::now.nowait_given = true;
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test(more_than_a_ring_holds_are_served),
