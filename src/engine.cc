@@ -13,6 +13,7 @@ namespace ef {
 
 const engine *const engines[] = {&engine_uring, &engine_threads};
 const int engines_count = sizeof engines / sizeof *engines;
+thread_local const engine_port *gathering_for = nullptr;
 
 namespace {
 

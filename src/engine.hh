@@ -49,9 +49,12 @@ struct engine_port {
   std::atomic<bool> held;            // somebody is in here: the owner, or who takes its place
   std::atomic<ring *> mine;          // made by the owner with its first miss
   std::atomic<int> load;             // requests taken and not yet ended
-  std::atomic<bool> gathering;       // the owner's: it will take a turn when all have come together
   std::atomic<const char *> refusal; // static; why there will be no ring here
 };
+
+// This thread will take a turn of that one when all have come together. The thread's: the port may have another owner
+// by then.
+extern thread_local const engine_port *gathering_for;
 
 struct engine {
   const char *name;

@@ -216,7 +216,7 @@ bool submit(engine_context &context, engine_port &at, io_request *q) {
     r->waiting.append(q);
     ++r->waiting_count;
     // The kernel begins while the others of this turn come together.
-    if (r->in_flight == 0 && !at.gathering.load(std::memory_order_relaxed)) enter(at, *r, done, declined);
+    if (r->in_flight == 0 && gathering_for != &at) enter(at, *r, done, declined);
   }
   finish(context, at, done, declined);
   return true;
@@ -289,7 +289,6 @@ bool hand_over(engine_port &at, std::uint64_t owner) {
   if (at.load.load(std::memory_order_acquire) > 0) return false; // pairs with finish
   if (ring *r = ring_of(at)) take_down(r);
   at.owner.store(owner, std::memory_order_relaxed);
-  at.gathering.store(false, std::memory_order_relaxed);
   return true;
 }
 

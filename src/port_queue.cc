@@ -214,9 +214,12 @@ int port_submit(port &p) noexcept {
 }
 
 bool port_gather(port &p, bool on) noexcept {
+  gathering_for = nullptr;
   if (!p.engine_used->pending || p.at.owner.load(std::memory_order_relaxed) != this_thread()) return false;
-  p.at.gathering.store(on, std::memory_order_relaxed);
-  if (!on) hand_in(p);
+  if (on)
+    gathering_for = &p.at;
+  else
+    hand_in(p);
   return true;
 }
 
