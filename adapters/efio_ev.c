@@ -108,7 +108,9 @@ static void take_events(struct ef_ev_loop *s) {
   int n = ef_port_next(s->port, events, events_a_round);
   s->more = n == events_a_round;
   s->taken_in = ev_iteration(LOOP(s));
+  ++s->telling;
   for (int i = 0; i < n; ++i) tell(s, &events[i]);
+  --s->telling;
 }
 
 static int open_error(int fd) {
@@ -357,7 +359,7 @@ void ef_ev_io_stop(EV_P_ ef_ev_io *w) {
 int ef_ev_detach(UNUSED EV_P) {
   struct ef_ev_loop *s = (struct ef_ev_loop *)(void *)loop_find(KEY);
   if (!s) return 0;
-  if (s->table.count || s->requests) {
+  if (s->table.count || s->requests || s->telling) {
     errno = EBUSY;
     return -1;
   }

@@ -31,6 +31,7 @@ struct ef_ev_loop {
   int64_t turn_end;
   unsigned taken_in; /* ev_iteration when the port was drained last */
   bool more;         /* the port may have further events */
+  int telling;       /* callbacks of requests are being called */
   bool spinning;     /* idle is started */
 };
 

@@ -119,7 +119,8 @@ static inline ssize_t ef_ev_pwrite(EV_P_ ef_ev_request *r, int fd, const void *b
 
 /* The early good-bye of a loop that goes on without files; ev_loop_destroy does the same by itself. Files that are
  * open on the port stay: writes and closes go on in the background, nothing is lost, no event comes any more.
- * EBUSY watchers are started or requests under way. 0 also if there is no port. */
+ * EBUSY watchers are started or requests under way, or it is called from a request's callback. 0 also if there is no
+ * port. */
 int ef_ev_detach(EV_P);
 
 #ifdef __cplusplus

@@ -248,6 +248,8 @@ void nobody_s_hand_is_in_the_way_of_a_cancelling(void **) {
 
 int main(int, char **argv) {
   faulty::install();
+  faulty::now.memory_shown = false;
+  faulty::now.nowait_given = true;
   std::thread([] {}).join(); // with it a sanitizer starts one of its own
   tasks_before = tasks();
   dir = core::directory();

@@ -110,6 +110,8 @@ void a_refused_direct_read_is_done_through_the_cache(void **) {
 
 int main() {
   faulty::install();
+  faulty::now.memory_shown = false;
+  faulty::now.nowait_given = true;
   static ef::sys_table table = faulty::table;
   table.preadv = preadv_or_not;
   ef::sys = &table;
