@@ -2,6 +2,8 @@
 // fork and exit: the child's handles are dead, nothing is written twice, what was accepted is written at exit.
 #include "core.hh"
 
+#include "limits.hh"
+
 namespace {
 
 std::string dir;
@@ -96,13 +98,18 @@ void exit_writes_what_was_accepted(void **) {
   for (int i = 0; i < 20; ++i) {
     std::string path = dir + "/exit", all = core::pattern(3000000, static_cast<unsigned>(i));
     ::unlink(path.c_str());
+    const auto began = std::chrono::steady_clock::now();
     assert_int_equal(in_child([&] {
                        int fd = core::open(path, O_WRONLY | O_CREAT);
                        core::write(fd, all);
                        std::exit(0); // no close, no drain
                      }),
                      0);
-    assert_true(core::contents(path) == all);
+    // The exit waits for a second at most, which is short for a file system that is a busy program.
+    const bool in_time =
+        std::chrono::steady_clock::now() - began < std::chrono::milliseconds(ef::limits::exit_drain_ms);
+    const std::string there = core::contents(path);
+    assert_true(there == all || (!in_time && all.starts_with(there)));
   }
 }
 

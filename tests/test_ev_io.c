@@ -185,7 +185,8 @@ static void starting_again_in_the_callback_starves_nobody(void **state) {
   start_counting(EV_A_ &c, fd, EV_READ, 0);
   ev_set_cb(&c.io, on_restart);
   ev_timer t;
-  ev_timer_init(&t, on_timer, 0.02, 0.);
+  assert_int_equal(ef_wait(fd, EF_OPEN, 20000), EF_OPEN); /* the time is for the callbacks */
+  ev_timer_init(&t, on_timer, 0.1, 0.);
   t.data = &ticks;
   ev_timer_start(EV_A_ &t);
   ev_run(EV_A_ 0);
