@@ -58,12 +58,15 @@ ssize_t call_efio_now(int fd, char *to, off_t at) {
   return call_efio(fd, to, at);
 }
 
+ssize_t call_pread(int fd, char *to, off_t at) { return pread(fd, to, random_block, at); }
+
 ssize_t call_preadv2(int fd, char *to, off_t at) {
   iovec iov{to, random_block};
-  return preadv2(fd, &iov, 1, at, RWF_NOWAIT);
+  ssize_t n = preadv2(fd, &iov, 1, at, RWF_NOWAIT);
+  if (n == random_block || (n < 0 && errno != EAGAIN)) return n;
+  ++misses;
+  return call_pread(fd, to, at);
 }
-
-ssize_t call_pread(int fd, char *to, off_t at) { return pread(fd, to, random_block, at); }
 
 int open_by_efio(const std::string &path) {
   int fd = ef_fdopen(nullptr, open_random(path), nullptr);

@@ -19,18 +19,17 @@ namespace bench {
 ev_contestant::ev_contestant(random_run *r) : run(r), fd(open_random(r->path())) {
   timer_.data = prepare_.data = again_.data = bell_.data = this;
   ev_timer_init(
-      &timer_, [](struct ev_loop *, ev_timer *w, int) { static_cast<ev_contestant *>(w->data)->run->timer.tick(); },
+      &timer_, [](struct ev_loop *, ev_timer *w, int) { static_cast<ev_contestant *>(w->data)->run->tick(); },
       timer_seconds, timer_seconds);
   ev_prepare_init(&prepare_,
                   [](struct ev_loop *, ev_prepare *w, int) { static_cast<ev_contestant *>(w->data)->turn(); });
   ev_idle_init(&again_, [](struct ev_loop *, ev_idle *, int) {});
-  for (int i = 0; i < run->readers(); ++i) idle_.push_back(i);
+  idle_.push_back(0);
 }
 
 void ev_contestant::go() {
   ev_timer_start(loop, &timer_);
   ev_prepare_start(loop, &prepare_);
-  run->start();
   ev_run(loop, 0);
 }
 
@@ -41,8 +40,10 @@ void ev_contestant::watch(int bell) {
 }
 
 void ev_contestant::got(int reader, ssize_t n) {
-  run->end(reader, n);
   idle_.push_back(reader);
+  if (!run->end(reader, n)) return;
+  for (int other = 0; other < run->readers(); ++other)
+    if (other != reader) idle_.push_back(other);
 }
 
 void ev_contestant::turn() {

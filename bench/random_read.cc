@@ -39,17 +39,22 @@ bool random_run::begin(int reader) {
   return true;
 }
 
-void random_run::end(int reader, ssize_t n) {
+bool random_run::end(int reader, ssize_t n) {
   want &w = wants_[static_cast<std::size_t>(reader)];
   --under_way_;
   if (n != random_block) fail("read of 4 KiB: %s", n < 0 ? std::strerror(static_cast<int>(-n)) : "short");
   if (!checker_.right(buffer(reader), random_block, static_cast<std::size_t>(w.offset)))
     fail("the bytes are not those of the file");
-  if (over_) return;
+  if (over_) return false;
+  if (!begin_) {
+    start();
+    return true;
+  }
   std::int64_t now = now_ns();
   latencies_.add(now - w.since);
   w.since = now;
   if (now - begin_ >= length_ || (misses_ && next_ == order_.size())) stop(now);
+  return false;
 }
 
 void random_run::stop(std::int64_t now) {
@@ -58,7 +63,7 @@ void random_run::stop(std::int64_t now) {
   cpu_ = used_.cpu_seconds();
   switches_ = used_.voluntary() + used_.involuntary();
   counted_ = latencies_.count();
-  timer.finish();
+  timer_.finish();
 }
 
 void random_run::report(double *values) const {
@@ -68,8 +73,8 @@ void random_run::report(double *values) const {
   values[3] = latencies_.us(0.99);
   values[4] = latencies_.us(0.999);
   values[5] = switches_ / counted_;
-  values[6] = timer.ms(0.999);
-  values[7] = timer.ms(1);
+  values[6] = timer_.ms(0.999);
+  values[7] = timer_.ms(1);
 }
 
 int open_random(const std::string &path) {

@@ -30,16 +30,17 @@ class random_run {
   char *buffer(int reader) { return buffers_.get() + static_cast<std::size_t>(reader) * random_block; }
   off_t offset(int reader) const { return wants_[static_cast<std::size_t>(reader)].offset; }
 
-  // The contestant is set up: time begins.
-  void start();
   // The reader's next offset; false: time is over.
   bool begin(int reader);
-  // Its block has come, n bytes or a negated errno.
-  void end(int reader, ssize_t n);
+  // Its block has come, n bytes or a negated errno. The very first one is asked for alone and not counted: what a
+  // contestant sets up with it, a ring or a thread, is there when time begins. True: it was this one, and all readers
+  // begin now.
+  bool end(int reader, ssize_t n);
   // Time is over and nothing is on its way any more.
   bool finished() const { return over_ && under_way_ == 0; }
-
-  lateness timer;
+  void tick() {
+    if (begin_) timer_.tick();
+  }
 
   void report(double *values) const; // as the rows' metrics
   // Of all blocks, those that were asked for.
@@ -51,6 +52,7 @@ class random_run {
     off_t offset;
     std::int64_t since;
   };
+  void start();
   void stop(std::int64_t now);
 
   std::string path_;
@@ -62,6 +64,7 @@ class random_run {
   int under_way_ = 0;
   bool misses_, over_ = false;
   piece_checker checker_;
+  lateness timer_;
   histogram latencies_;
   usage used_{RUSAGE_SELF};
   double seconds_ = 0, cpu_ = 0, switches_ = 0, counted_ = 0;

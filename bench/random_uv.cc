@@ -19,9 +19,8 @@ class uv_contestant {
 
   void go() {
     uv_timer_start(
-        &timer_, [](uv_timer_t *t) { static_cast<random_run *>(t->data)->timer.tick(); }, 1, 1);
-    run_->start();
-    for (int reader = 0; reader < run_->readers(); ++reader) ask(reader);
+        &timer_, [](uv_timer_t *t) { static_cast<random_run *>(t->data)->tick(); }, 1, 1);
+    ask(0);
     uv_run(&loop_, UV_RUN_DEFAULT);
   }
 
@@ -35,9 +34,11 @@ class uv_contestant {
   }
   void answer(uv_fs_t *q) {
     auto reader = static_cast<int>(q - requests_.data());
-    run_->end(reader, q->result);
+    bool all = run_->end(reader, q->result);
     uv_fs_req_cleanup(q);
     ask(reader);
+    for (int other = 0; all && other < run_->readers(); ++other)
+      if (other != reader) ask(other);
     if (run_->finished()) uv_stop(&loop_);
   }
 

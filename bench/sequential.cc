@@ -24,6 +24,7 @@ struct contestant {
 
 const contestant contestants[] = {{efio_uring, "libev", "efio", "uring"},
                                   {efio_threads, "libev", "efio", "threads"},
+                                  {"efio uring, timer by timerfd", "libev", "efio, timerfd", "uring"},
                                   {uv, "libuv", "uv_fs_read, one at a time"},
                                   {plain, "libev", "blocking read(2)"},
                                   {"read(2), 1 MiB", "libev", "blocking read(2)", nullptr, 1 << 20}};

@@ -73,6 +73,7 @@ void take_down(ring *r) noexcept {
 ring *make(engine_port &at) noexcept {
   int error;
   const char *reason;
+  locked l; // a fork has it in the list, or not at all
   ring *r = ring_make(at.event_fd.load(std::memory_order_relaxed), &error, &reason);
   if (!r) {
     at.refusal.store(reason, std::memory_order_relaxed); // a static text: nothing else goes with it
@@ -81,7 +82,6 @@ ring *make(engine_port &at) noexcept {
   r->home = &at;
   r->thread = this_thread();
   pthread_setspecific(at_thread_end, &ending); // any value but null
-  locked l;
   r->next = all_rings;
   all_rings = r;
   at.mine.store(r, std::memory_order_relaxed);
