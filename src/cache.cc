@@ -40,6 +40,15 @@ void learn_streaming(file &f) noexcept {
                   : "posix_fadvise behind the reader; no RWF_DONTCACHE here");
 }
 
+// Where the file system has no RWF_NOWAIT a ring would wait for the disk while it is handed the read (FUSE, 6.18).
+// Behind the end of every file nothing is really read.
+bool reads_without_waiting(int fd) noexcept {
+  alignas(limits::page_bytes) static char page[limits::page_bytes];
+  const iovec one{page, sizeof page};
+  const ssize_t r = sys->preadv_nowait(fd, &one, 1, off_t{1} << 62);
+  return r >= 0 || r == -EAGAIN;
+}
+
 void learn_direct(file &f) noexcept {
   if (f.in_memory) return settle_on(f, EF_CACHE_NORMAL, "the file system is memory: there is no cache to go past");
   const int align = sys->direct_alignment(f.osfd);
@@ -48,12 +57,12 @@ void learn_direct(file &f) noexcept {
     return settle_on(f, EF_CACHE_NORMAL, "O_DIRECT wants more than a page's alignment here");
   char path[32];
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
-  const int fd = sys->openat(AT_FDCWD, path, O_RDONLY | O_DIRECT | O_NONBLOCK, 0);
+  const int fd = sys->openat(AT_FDCWD, path, O_RDONLY | O_DIRECT, 0);
   if (fd < 0) return settle_on(f, EF_CACHE_NORMAL, "the file cannot be opened with O_DIRECT");
   f.direct_fd = fd;
   f.direct_align = align ? align : static_cast<int>(limits::page_bytes);
   f.how.store(inline_mode::never, std::memory_order_relaxed); // asking the cache would fill it
-  f.ringable.store(true, std::memory_order_relaxed);
+  f.ringable.store(reads_without_waiting(fd), std::memory_order_relaxed);
   settle_on(f, EF_CACHE_DIRECT, "O_DIRECT works here");
 }
 

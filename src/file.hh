@@ -166,7 +166,8 @@ struct file {
   std::atomic<std::uint64_t> write_base_since; // ... of this stream position
 
   // ---- requests at an offset (requester.cc)
-  ef_list parked; // until the file is open, or own writes are in it
+  std::atomic<int> second_fd; // of a file for appending: without O_APPEND; -1: not opened yet
+  ef_list parked;             // until the file is open, or own writes are in it
   std::atomic<int> parked_count;
   std::atomic<int> untaken;                 // over, and on the port's queue
   std::atomic<std::uint32_t> cancels;       // a count

@@ -253,6 +253,7 @@ turn run_turn(file &f) noexcept {
 void release(job *j) {
   file &f = *static_cast<file *>(j->owner);
   end_cache_mode(f);
+  end_requests(f);
   if (f.osfd >= 0) {
     // Of an adopted descriptor, which others may share, the kernel's offset goes where ours went.
     if (!f.path && f.can_write && f.seekable && !f.append)

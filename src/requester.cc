@@ -10,8 +10,11 @@
 #include "reader.hh"
 #include "sys.hh"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <new>
 
 namespace ef {
@@ -59,11 +62,31 @@ void end(request_state &s, ssize_t result) noexcept {
   port_release(p);
 }
 
+void launch(request_state &s) noexcept;
+
+// Whatever is written through a descriptor with O_APPEND goes to the end, and RWF_NOAPPEND (Linux 6.9) does not reach
+// the file below overlayfs or behind FUSE, which take it and append (6.18): a second descriptor does everywhere.
+void open_second(job *j) {
+  request_state &s = state_of_io(reinterpret_cast<io_request *>(j));
+  file &f = *s.f;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
+  const int fd = sys->openat(AT_FDCWD, path, O_WRONLY, 0);
+  int none = -1;
+  if (fd < 0) return end(s, fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EOPNOTSUPP);
+  if (!f.second_fd.compare_exchange_strong(none, fd, std::memory_order_acq_rel)) sys->close(fd); // pairs with launch
+  launch(s);
+}
+
 void launch(request_state &s) noexcept {
   io_request &r = s.io;
   r.offset = s.user->offset + static_cast<off_t>(s.did);
   if (r.write) {
-    r.osfd = s.f->osfd;
+    r.osfd = s.f->append ? s.f->second_fd.load(std::memory_order_acquire) : s.f->osfd; // pairs with open_second
+    if (r.osfd < 0) {
+      r.work.run = open_second;
+      return here()->flushers.submit(&r.work);
+    }
   } else {
     r.osfd = s.plain || s.skip ? s.f->osfd : descriptor_for(*s.f, s.next, s.buffers, r.offset);
     r.flags = s.plain || r.osfd != s.f->osfd ? 0 : s.f->inline_flags.load(std::memory_order_relaxed);
@@ -104,6 +127,7 @@ void tried(io_request *r) {
   }
   if (n > 0 && s.left > 0) return launch(s);
   if (n < 0 && s.did == 0) return end(s, n);
+  if (n == -ECANCELED && !r->write) return end(s, n);           // a short count would be the end of the file
   if (n == 0 && r->write && s.did == 0) return end(s, -ENOSPC); // no progress and no reason
   end(s, static_cast<ssize_t>(s.did));
 }
@@ -279,7 +303,6 @@ ssize_t pwrite_file(file &f, const iovec *iov, int count, std::size_t bytes, off
   if (int e = f.error.load(std::memory_order_acquire)) return -e; // pairs with stick_error
   if (bytes == 0) return 0;
   request_state &s = take_over(f, q, iov, count, bytes, offset, true);
-  s.io.flags = f.append ? RWF_NOAPPEND : 0;
   if (state != file_state::opening) return begin(s, 0);
   park(s);
   return -EINPROGRESS;
@@ -299,7 +322,7 @@ int cancel_request(ef_request &q) noexcept {
   tell_parked(f);
   const engine &e = *f.home->engine_used;
   if (e.withdraw && e.withdraw(here()->engines, f.home->at, &s.io))
-    end(s, s.did ? static_cast<ssize_t>(s.did) : -ECANCELED);
+    end(s, s.io.write && s.did ? static_cast<ssize_t>(s.did) : -ECANCELED);
   return 0;
 }
 
@@ -322,6 +345,7 @@ void take_request(file_node &n, ef_event *out) noexcept {
 }
 
 void init_requests(file &f) noexcept {
+  f.second_fd.store(-1, std::memory_order_relaxed);
   f.parked = {};
   f.parked_count.store(0, std::memory_order_relaxed);
   f.misses_in_row.store(0, std::memory_order_relaxed);
@@ -329,6 +353,11 @@ void init_requests(file &f) noexcept {
   f.untaken.store(0, std::memory_order_relaxed);
   f.cancels.store(0, std::memory_order_relaxed);
   for (auto *c : {&f.hits_at, &f.misses_at, &f.bytes_at, &f.written_at}) c->store(0, std::memory_order_relaxed);
+}
+
+void end_requests(file &f) noexcept {
+  const int fd = f.second_fd.exchange(-1, std::memory_order_acquire); // pairs with open_second
+  if (fd >= 0) sys->close(fd);
 }
 
 } // namespace ef

@@ -26,6 +26,7 @@ void tell_parked(file &f) noexcept;
 void take_request(file_node &n, ef_event *out) noexcept;
 
 void init_requests(file &f) noexcept; // a new life
+void end_requests(file &f) noexcept;  // none is in progress
 
 } // namespace ef
 #endif
