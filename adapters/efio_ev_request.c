@@ -41,7 +41,7 @@ static struct ef_ev_loop *expect_request(EV_P_ ef_ev_request *r, int fd) {
   struct ef_ev_loop *s = ef_ev_loop_of(EV_A);
   ef_port *port = s ? ef_port_of(fd) : NULL;
   if (!port) return NULL;
-  if (port != s->port || !r->cb) {
+  if (port != s->port || !r || !r->cb) {
     errno = EINVAL;
     return NULL;
   }

@@ -137,11 +137,13 @@ void note_stale(file &f) noexcept {
 
 namespace {
 
-int take_events(port &p, ef_event *out, int max) noexcept {
+enum class from { told, all }; // told: taken off the list before; for these the descriptor is still readable
+
+int take_events(port &p, from which, ef_event *out, int max) noexcept {
   int count = 0;
   while (count < max) {
     ef_list_node *n = p.pending.load(std::memory_order_relaxed);
-    if (!n && !(n = ef_list_take_all(&p.ready))) break;
+    if (!n && (which == from::told || !(n = ef_list_take_all(&p.ready)))) break;
     p.pending.store(n->next, std::memory_order_relaxed);
     count += take_event(p, n, out + count);
   }
@@ -170,13 +172,14 @@ bool own(port &p) noexcept {
 // The part of draining that calls for its end: whatever is left is told again.
 int drain_as_owner(port &p, ef_event *out, int max) noexcept {
   if (!own(p)) return -EBUSY;
+  int count = take_events(p, from::told, out, max);
+  if (count == max) return count;
   // A signal is cleared before everything that it may be for is looked at, or that would be lost.
   if (p.signalled.load(std::memory_order_seq_cst) || engine_has_news(p)) clear_fd(p); // pairs with signal_fd
   bool more;
-  int count;
   do {
     more = turn_engine(p);
-    count = take_events(p, out, max);
+    count += take_events(p, from::all, out + count, max - count);
     // Called for nothing, perhaps because of a signal that came after its event was taken: nobody else would clear it.
   } while (count == 0 && !more && p.at.event_fd.load(std::memory_order_relaxed) >= 0 && clear_fd(p));
   if (more || p.pending.load(std::memory_order_relaxed) || !ef_list_empty(&p.ready)) signal_fd(p);

@@ -145,6 +145,16 @@ template<class Test> void on_each_engine(Test test) {
   }
 }
 
+// Can the file system say what is in memory? Else a ring would wait while it is handed a read, and readers read instead.
+inline bool reads_without_waiting(const std::string &path) {
+  const int fd = ::open(path.c_str(), O_RDONLY);
+  char byte;
+  const iovec to{&byte, 1};
+  const bool yes = ::preadv2(fd, &to, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
+  ::close(fd);
+  return yes;
+}
+
 inline bool uring_works() {
   ef_port_counters c{};
   c.size = sizeof c;

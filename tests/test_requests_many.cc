@@ -149,6 +149,38 @@ void what_the_kernel_does_not_take_now_is_handed_over_later(void **) {
   });
 }
 
+// What is taken one by one costs no signal each.
+void one_signal_is_enough_for_many_events(void **) {
+  constexpr int count = 200;
+  core::put(dir + "/r", core::pattern(1 << 20));
+  requests::on_each_engine([&](loop &l) {
+    const int fd = l.open(dir + "/r", O_RDONLY);
+    faulty::now.nowait_miss = always;
+    batch b = make(count, 3000);
+    for (size_t i = 0; i < b.size(); ++i) IN_PROGRESS(b[i]->pread(fd, static_cast<off_t>(i) * 5000));
+    ef_port_submit(l.port);
+    ef_port_counters c{};
+    c.size = sizeof c;
+    assert_int_equal(ef_port_stats(l.port, &c), 0);
+    const auto before = c.wakes;
+    for (int taken = 0, pauses = 0; taken < count;) {
+      ef_event e;
+      const int n = ef_port_next(l.port, &e, 1);
+      assert_in_range(n, 0, 1);
+      taken += n;
+      if (n == 0) {
+        assert_true(++pauses < 10'000);
+        ::usleep(20'000); // they come together
+      }
+    }
+    assert_int_equal(ef_port_stats(l.port, &c), 0);
+    std::printf("    %d signals\n", static_cast<int>(c.wakes - before));
+    assert_true(c.wakes - before < count / 4);
+    for (auto &r : b) ++r->events;
+    l.close(fd);
+  });
+}
+
 void spin(unsigned us) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(us);
   while (std::chrono::steady_clock::now() < end) {}
@@ -195,6 +227,7 @@ int main() {
       cmocka_unit_test(neighbours_have_their_own_bytes_and_errors),
       cmocka_unit_test(other_threads_begin_requests),
       cmocka_unit_test(what_the_kernel_does_not_take_now_is_handed_over_later),
+      cmocka_unit_test(one_signal_is_enough_for_many_events),
       cmocka_unit_test(an_end_in_the_middle_of_a_turn_is_not_lost),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);

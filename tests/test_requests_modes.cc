@@ -3,6 +3,9 @@
 // after seeks, and where the file system will not have it.
 #include "requests.hh"
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 namespace {
 
 using requests::loop;
@@ -106,6 +109,33 @@ void a_refused_direct_read_is_done_through_the_cache(void **) {
   l.end();
 }
 
+// Streaming leaves the cache as it was found. Who neither owns a file nor may write it is not told what is in there.
+void somebody_else_s_cached_file_stays_cached(void **) {
+  const std::string file = dir + "/r";
+  if (::geteuid() != 0 || !requests::reads_without_waiting(file)) skip();
+  core::put(file, all); // in memory now
+  assert_int_equal(::chmod(dir.c_str(), 0755), 0);
+  assert_int_equal(::chmod(file.c_str(), 0644), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) ::_exit(2);
+    faulty::heal();
+    ef_file_options o{};
+    o.size = sizeof o;
+    o.cache = EF_CACHE_STREAMING;
+    ef_port *p = ef_port_new(nullptr);
+    const int fd = ef_openat(p, AT_FDCWD, file.c_str(), O_RDONLY, 0, &o);
+    if (ef_wait(fd, EF_OPEN, core::patience_ms) != EF_OPEN) ::_exit(3);
+    const ef_file_counters c = core::stats(fd);
+    std::printf("    %s\n", c.cache_reason);
+    std::fflush(stdout);
+    ::_exit(c.cache == EF_CACHE_NORMAL ? 0 : 4);
+  }
+  int status;
+  assert_int_equal(::waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+}
+
 } // namespace
 
 int main() {
@@ -121,6 +151,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(at_any_offset),
       cmocka_unit_test(as_a_stream_from_any_place),
+      cmocka_unit_test(somebody_else_s_cached_file_stays_cached),
       cmocka_unit_test(a_refused_direct_read_is_done_through_the_cache),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -224,18 +224,8 @@ void a_read_that_waits_for_own_writes_can_be_cancelled(void **) {
   });
 }
 
-// Else a ring would wait while it is handed a read, and readers read instead.
-bool reads_without_waiting(const std::string &path) {
-  const int fd = ::open(path.c_str(), O_RDONLY);
-  char byte;
-  const iovec to{&byte, 1};
-  const bool yes = ::preadv2(fd, &to, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
-  ::close(fd);
-  return yes;
-}
-
 void misses_come_together_until_they_are_handed_over(void **) {
-  if (!reads_without_waiting(dir + "/r")) skip();
+  if (!requests::reads_without_waiting(dir + "/r")) skip();
   loop l(EF_ENGINE_URING);
   ef_file_options o{};
   o.cache = EF_CACHE_DIRECT;
