@@ -200,7 +200,7 @@ static void wrong_requests_are_refused(void **state) {
   int fd = open_cold("wrong"), other = ef_open(in_scratch("wrong"), O_RDONLY);
   assert_int_equal(ef_ev_pread(loop, &requests[0].at, fd, requests[0].bytes, piece, 0), -1);
   assert_int_equal(errno, EINVAL); /* no callback */
-  assert_int_equal(ef_ev_pread(loop, NULL, fd, to, sizeof to, 0), -1);
+  assert_int_equal(ef_ev_pread(loop, NULL, fd, requests[0].bytes, piece, 0), -1);
   assert_int_equal(errno, EINVAL);
   ef_ev_request_init(&requests[0].at, on_over);
   assert_int_equal(ef_ev_pread(loop, &requests[0].at, other, requests[0].bytes, piece, 0), -1);
