@@ -216,7 +216,8 @@ changes() {
       200) cmp -s "$work/body" "$work/version.a" || cmp -s "$work/body" "$work/version.b" ||
         complain 'a mixture of versions' ;;
       503) ;;
-      *) complain 'a replaced file is not found' ;;
+      404) [ "$(stat -f -c %T "$root")" = fuseblk ] || complain 'a replaced file is not found' ;; # libfuse: see upload.sh
+      *) complain 'a replaced file is refused' ;;
     esac
   done
   touch "$stop"; wait $changer
