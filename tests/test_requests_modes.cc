@@ -149,9 +149,9 @@ int main() {
   all = core::pattern(size);
   core::put(dir + "/r", all);
   const CMUnitTest tests[] = {
+      cmocka_unit_test(somebody_else_s_cached_file_stays_cached), // forks: before there are threads
       cmocka_unit_test(at_any_offset),
       cmocka_unit_test(as_a_stream_from_any_place),
-      cmocka_unit_test(somebody_else_s_cached_file_stays_cached),
       cmocka_unit_test(a_refused_direct_read_is_done_through_the_cache),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
