@@ -9,6 +9,7 @@ top=$(mktemp -d "$B/efio.XXXXXX") || exit 1
 work=$top/$'a & <b> "c" \xff'
 chmod 755 "$top" # also another user looks at it
 mkdir "$work" && cd "$work" || exit 1
+ulimit -Sc 0 # signals that dump are sent below
 hung=
 end() {
   [ -z "$hung" ] || kill "$hung" 2>/dev/null
@@ -254,12 +255,16 @@ bench_options() {
 
 bench_ends_early() {
   local signal
-  for signal in INT TERM HUP; do
+  for signal in INT TERM HUP QUIT XCPU; do
     mkdir -p early
     env --default-signal=$signal timeout -k 5 -s $signal 1 "$efio" bench --size 4M --seconds 30 early >out 2>err
     same "bench and SIG$signal" 124 $?
     same "left behind after SIG$signal" '' "$(ls -A early)"
   done
+  timeout 60 env --default-signal=PIPE "$efio" bench -q -o sync --svg - early 2>err | true
+  same 'bench and SIGPIPE' 141 "${PIPESTATUS[0]}"; same 'left behind after SIGPIPE' '' "$(ls -A early)"
+  (ulimit -f 1000; timeout 60 env --default-signal=XFSZ "$efio" bench -q early >out 2>err)
+  same 'bench and SIGXFSZ' 153 $?; same 'left behind after SIGXFSZ' '' "$(ls -A early)"
   command -v script >/dev/null || { left_out 'progress on a terminal: no script(1)'; return; }
   script -qec "'$efio' bench -q -o sync . >out" shown >/dev/null 2>&1 </dev/null
   grep -q '%\] sync: ef_sync' shown || complain 'no progress on a terminal'

@@ -38,8 +38,9 @@ void on_signal(int number) {
   raise(number); // the caller sees how we ended
 }
 
+// What ends a program from outside, and what its own output can bring about; nobody catches SIGKILL.
 void watch_signals() {
-  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ}) {
     struct sigaction action = {}, before;
     action.sa_handler = on_signal;
     if (sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue; // nohup(1)

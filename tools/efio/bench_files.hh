@@ -13,7 +13,7 @@ class bench_files {
   bench_files() = default;
   bench_files(const bench_files &) = delete;
   bench_files &operator=(const bench_files &) = delete;
-  ~bench_files(); // removes what it made; so do SIGINT, SIGTERM, SIGHUP before they end the process
+  ~bench_files(); // removes what it made; so do signals before they end the process
 
   // A directory: makes both files and fills the one to read. A file: that one. "" or what went wrong.
   std::string prepare(const std::string &path, std::uint64_t size);
