@@ -26,6 +26,7 @@ namespace tool {
 namespace {
 
 constexpr std::size_t block = 4096, temporary_size = 1 << 20;
+constexpr off_t folio_max = 4 << 20; // of a page cache; a folio of which only a part is to go stays in memory
 constexpr int patience_ms = 2000;
 constexpr int nowait = 0x08, dontcache = 0x80; // RWF_NOWAIT, RWF_DONTCACHE: newer than some headers
 
@@ -70,12 +71,12 @@ void try_nowait_read(reporter &out, int fd, bool ours) {
   off_t at = middle(fd);
   out.step("RWF_NOWAIT read of what is on disk");
   // Of somebody else's file only what is needed is put out of memory.
-  posix_fadvise(fd, ours ? 0 : at, ours ? 0 : block, POSIX_FADV_DONTNEED);
+  posix_fadvise(fd, ours ? 0 : at / folio_max * folio_max, ours ? 0 : folio_max, POSIX_FADV_DONTNEED);
   ssize_t n = read_with(fd, at, nowait);
-  out.text("nowait_read_miss", "RWF_NOWAIT read, not in memory", n < 0 ? errno_name(errno) : "answered",
+  out.text("nowait_read_miss", "RWF_NOWAIT read, not in memory", n < 0 ? errno_name(errno) : "not tried",
            n < 0 && errno == EAGAIN ? "as it should"
            : n < 0                  ? ""
-                                    : "it would not leave memory");
+                                    : "the block would not leave memory");
   out.step("read of what is on disk");
   ssize_t there = read_with(fd, at, 0);
   if (there < 0) return out.failed("nowait_read_hit", "RWF_NOWAIT read, in memory", errno_name(errno));
