@@ -257,6 +257,16 @@ bench_options() {
   usage bench -j - --svg - .
 }
 
+# Who neither owns a file nor may write it is not told by mincore(2) what is in memory.
+bench_reads_a_file_of_others() {
+  case $(id -u):$(stat -fc %T .) in 0:ext2/ext3 | 0:xfs) ;; *) left_out 'bench on a file of others'; return ;; esac
+  local as='setpriv --reuid 65534 --regid 65534 --clear-groups'
+  $as test -x "$efio" -a -x . || { left_out 'bench on a file of others: it cannot be reached'; return; }
+  sync big
+  $as timeout 60 "$efio" bench -q --size 8M -o read-cold big >out 2>err; same 'bench on a file of others' 0 $?
+  ! grep -q skipped out || { complain 'a file of others does not get cold'; cat out; }
+}
+
 bench_ends_early() {
   local signal
   for signal in INT TERM HUP QUIT XCPU; do
@@ -305,6 +315,7 @@ cat_from_elsewhere
 cat_to_nowhere
 [ -z "${EFIO_LONG-}" ] || cat_beyond_4_gib
 bench_options
+bench_reads_a_file_of_others
 bench_ends_early
 examples_of_the_manual
 exit $bad
