@@ -106,8 +106,17 @@ doctor_in_json() {
   EFIO_ENGINE=threads "$efio" doctor -j empty >out; same 'doctor with an engine' 0 $?
   same 'json engine' threads "$(value out system engine)"
   has out 'EFIO_ENGINE=threads decides'
-  EFIO_ENGINE=nonsense "$efio" doctor -j empty >out; same 'doctor with no such engine' 1 $?
-  same 'json no engine' null "$(value out system engine)"
+}
+
+no_such_engine() {
+  export EFIO_ENGINE=nonsense
+  try 1 doctor -j empty
+  same 'json no engine' null "$(value out system engine)"; has out '"engine_error": "EFIO_ENGINE=nonsense: not auto'
+  try 1 doctor empty; has out 'efio reads .*EFIO_ENGINE=nonsense'; has out 'no file can be opened with EFIO_ENGINE=non'
+  try 1 bench -q .; has err '^efio: EFIO_ENGINE=nonsense'; same 'output of bench without an engine' '' "$(cat out)"
+  try 1 cat small; has err '^efio: EFIO_ENGINE=nonsense'
+  unset EFIO_ENGINE
+  try 1 doctor none; ! grep -q 'nothing to improve' out || complain 'doctor knows what it has not found out'
 }
 
 doctor_elsewhere() {
@@ -303,6 +312,7 @@ echo small >small
 the_command_itself
 doctor_tells_of_a_directory
 doctor_in_json
+no_such_engine
 doctor_elsewhere
 doctor_does_not_hang
 for EFIO_ENGINE in threads uring auto; do

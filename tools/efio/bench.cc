@@ -4,6 +4,7 @@
 #include "bench_report.hh"
 #include "bench_run.hh"
 #include "command.hh"
+#include "loop.hh"
 #include "progress.hh"
 
 #include <getopt.h>
@@ -92,6 +93,7 @@ int report(const wishes &w, const bench_setting &setting, const std::vector<outc
 }
 
 int measure(const wishes &w, const std::string &path) {
+  if (int error = loop().open()) return complain("%s", no_port(-error).c_str()), exit_trouble;
   progress shown(w.progress_wish);
   shown.show(0, "preparing the files");
   bench_files files;

@@ -19,7 +19,7 @@ constexpr int settle_ms = 1000; // so often it is asked whether the disk is full
 std::string error_text(int error) { return error ? std::strerror(error) : ""; }
 
 std::string efio_file::open(const std::string &name, int flags, int pattern) {
-  if (int error = loop_.open()) return "ef_port_new: " + error_text(-error);
+  if (int error = loop_.open()) return no_port(-error);
   ef_file_options options = {};
   options.size = sizeof options;
   options.pattern = pattern;

@@ -139,7 +139,7 @@ bool copy_standard_input(copying *c) {
 
 int copy_all(copying *c, const std::vector<const char *> &names) {
   if (fstat(STDOUT_FILENO, &c->output) != 0) return tell("standard output", errno), exit_trouble;
-  if (int error = c->events.open()) return tell("libefio", -error), exit_trouble;
+  if (int error = c->events.open()) return complain("%s", no_port(-error).c_str()), exit_trouble;
   int status = exit_good;
   for (const char *name : names) {
     bool good = std::strcmp(name, "-") == 0 ? copy_standard_input(c) : copy_file(c, name);

@@ -31,10 +31,10 @@ void print_section(const section &s) {
   }
 }
 
-void print_advice(const std::vector<advice> &all) {
+void print_advice(const std::vector<advice> &all, bool complete) {
   std::puts("Advice");
   for (const advice &a : all) std::printf("  %s%s%s\n", a.about.c_str(), a.about.empty() ? "" : ": ", a.text.c_str());
-  if (all.empty()) std::puts("  nothing to improve");
+  if (all.empty()) std::puts(complete ? "  nothing to improve" : "  none: not everything was found out");
 }
 
 void add_facts(json *out, const facts &all) {
@@ -102,7 +102,7 @@ int diagnose(const std::vector<std::string> &paths, int seconds, bool as_json) {
     print_json(sections, all);
   } else {
     for (const section &s : sections) print_section(s);
-    print_advice(all);
+    print_advice(all, status == exit_good);
   }
   return finish_output(status);
 }

@@ -54,9 +54,11 @@ std::vector<advice> advise_system(const facts &system) {
   auto add = [&all](const std::string &text) { all.push_back({"", text}); };
   std::string ring = about_io_uring(system), kernel = value_of(system, "kernel");
   if (!ring.empty()) add(ring);
-  if (!value_of(system, "engine_asked").empty())
-    add("EFIO_ENGINE=" + value_of(system, "engine_asked") +
-        " decides which engine is taken; unset it to have the best");
+  std::string asked = value_of(system, "engine_asked");
+  if (!asked.empty() && value_of(system, "engine").empty())
+    add("no file can be opened with EFIO_ENGINE=" + asked + ": unset it, or set it to auto, uring or threads");
+  else if (!asked.empty())
+    add("EFIO_ENGINE=" + asked + " decides which engine is taken; unset it to have the best");
   if (value_of(system, "cap_ipc_lock") == "no" && below(system, "rlimit_memlock", memlock_enough))
     add("RLIMIT_MEMLOCK is small: after a few rings reads that miss go to threads; 8 MiB is enough for hundreds");
   if (below(system, "rlimit_nofile", nofile_enough))

@@ -3,6 +3,7 @@
 #include "doctor_probes.hh"
 
 #include "command.hh"
+#include "loop.hh"
 
 #include <efio.h>
 
@@ -58,14 +59,14 @@ void tell_io_uring(reporter &out) {
 
 void tell_engine(reporter &out) {
   const char *asked = std::getenv("EFIO_ENGINE");
+  if (asked) out.text("engine_asked", "EFIO_ENGINE", asked);
   out.step("ef_port_new(3)");
   ef_port *port = ef_port_new(nullptr);
-  if (!port) return out.failed("engine", "engine", "ef_port_new: " + errno_name(errno));
+  if (!port) return out.failed("engine", "engine", no_port(errno));
   ef_port_counters c = {};
   c.size = sizeof c;
   if (ef_port_stats(port, &c) != 0) return out.failed("engine", "engine", "ef_port_stats: " + errno_name(errno));
   out.text("engine", "engine", c.engine_name, c.engine_reason);
-  if (asked) out.text("engine_asked", "EFIO_ENGINE", asked);
 }
 
 void tell_limit(reporter &out, const char *key, const char *label, int which) {

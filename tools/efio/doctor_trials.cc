@@ -3,6 +3,7 @@
 #include "doctor_trials.hh"
 
 #include "command.hh"
+#include "loop.hh"
 #include "temporary_file.hh"
 
 #include <efio.h>
@@ -173,7 +174,7 @@ void try_file(reporter &out, int fd, bool ours) {
   try_flags(out, fd, ours);
   try_direct(out, fd, ours);
   ef_port *port = ef_port_new(nullptr);
-  if (!port) return out.failed("reads", "efio reads", "ef_port_new: " + errno_name(errno));
+  if (!port) return out.failed("reads", "efio reads", no_port(errno));
   try_library(out, port, fd);
   if (!ours) return;
   try_cache(out, port, fd, EF_CACHE_STREAMING);

@@ -2,11 +2,20 @@
 // Submit, poll, take.
 #include "loop.hh"
 
+#include "command.hh"
+
 #include <poll.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 namespace tool {
+
+std::string no_port(int error) {
+  const char *asked = std::getenv("EFIO_ENGINE");
+  if (error == EINVAL && asked) return std::string("EFIO_ENGINE=") + asked + ": not auto, uring or threads";
+  return "ef_port_new: " + errno_name(error);
+}
 
 loop::~loop() {
   if (port_) ef_port_abandon(port_);

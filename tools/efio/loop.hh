@@ -5,7 +5,12 @@
 
 #include <efio.h>
 
+#include <string>
+
 namespace tool {
+
+// Why there is no port, for a message: EINVAL is that of EFIO_ENGINE, which is named.
+std::string no_port(int error);
 
 class loop {
  public:
