@@ -257,7 +257,15 @@ bench_options() {
   cksum big >before
   try 0 bench --seconds 0.05 --size 2M big; has out 'write-line *skipped: a file was given'
   cksum big | cmp -s - before || complain 'bench has changed a file'
-  try 1 bench -q -o sync -j none/x .; has err 'none/x: No such file'; has out fdatasync
+  try 1 bench -q -o sync -j none/x .; has err 'none/x: No such file'
+  same 'measured without a place for it' '' "$(cat out)"
+  try 1 bench -q -o sync --svg . .; has err '\.: Is a directory'
+  seq 100000 >old.json
+  try 1 bench -q -o sync -j old.json --svg none/x .; same 'what was there' 100000 "$(tail -n 1 old.json)"
+  try 0 bench -q -o sync -j old.json .; same 'json over what was there' sync "$(value old.json tests 0 name)"
+  try 1 bench -q -o sync -j /dev/full .; has err '/dev/full: No space'
+  "$efio" bench -q -o sync -j /dev/fd/3 . 3>&1 >/dev/null | cat >piped
+  same 'json into a pipe' sync "$(value piped tests 0 name)"
   try 1 bench none; try 1 bench /dev/null; try 1 bench small; has err 'too small'
   local size seconds
   for size in 12 0 1X M 1MB -1 9999999T; do usage bench --size $size .; done

@@ -8,12 +8,14 @@
 #include "progress.hh"
 
 #include <getopt.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tool {
@@ -71,24 +73,52 @@ int list_tests() {
   return finish_output(exit_good);
 }
 
-// "-" is standard output.
-bool write_out(const std::string &name, const std::string &text) {
-  if (name == "-") return std::fputs(text.c_str(), stdout) >= 0;
-  std::FILE *file = std::fopen(name.c_str(), "we");
-  bool good = file && std::fputs(text.c_str(), file) >= 0;
-  int error = errno;
-  if (file && std::fclose(file) != 0) good = false, error = errno;
-  if (!good) complain("%s: %s", name.c_str(), std::strerror(error));
-  return good;
+// Where results go, opened before anything is measured: "" = nowhere, "-" = standard output.
+class output {
+ public:
+  output() = default;
+  output(const output &) = delete;
+  output &operator=(const output &) = delete;
+  ~output() { (void)end(); }
+  bool open(const std::string &name);
+  bool write(const std::string &text);
+
+ private:
+  bool end() { return !file_ || std::fclose(std::exchange(file_, nullptr)) == 0; }
+  bool tell(int error) { return complain("%s: %s", name_.c_str(), std::strerror(error)), false; }
+  std::string name_;
+  std::FILE *file_ = nullptr;
+};
+
+// What the file had stays until it is replaced.
+bool output::open(const std::string &name) {
+  name_ = name;
+  if (name.empty() || name == "-") return true;
+  file_ = std::fopen(name.c_str(), "ae");
+  return file_ || tell(errno);
 }
 
-int report(const wishes &w, const bench_setting &setting, const std::vector<outcome> &all) {
+bool output::write(const std::string &text) {
+  if (name_.empty()) return true;
+  if (!file_) return std::fputs(text.c_str(), stdout) >= 0;
+  // EINVAL: a pipe or a device, which holds nothing.
+  bool good = (ftruncate(fileno(file_), 0) == 0 || errno == EINVAL) && std::fputs(text.c_str(), file_) >= 0;
+  int error = errno;
+  if (!end()) good = false, error = errno;
+  return good || tell(error);
+}
+
+struct outputs {
+  output json, svg;
+};
+
+int report(const wishes &w, outputs *to, const bench_setting &setting, const std::vector<outcome> &all) {
   int status = exit_good;
   for (const outcome &o : all)
     if (!o.failed.empty()) status = exit_trouble;
   if (w.json != "-" && w.svg != "-") std::fputs(table(setting, all).c_str(), stdout);
-  if (!w.json.empty() && !write_out(w.json, as_json(setting, all))) status = exit_trouble;
-  if (!w.svg.empty() && !write_out(w.svg, as_svg(setting, all))) status = exit_trouble;
+  if (!to->json.write(as_json(setting, all))) status = exit_trouble;
+  if (!to->svg.write(as_svg(setting, all))) status = exit_trouble;
   return finish_output(status);
 }
 
@@ -103,11 +133,13 @@ int measure(const wishes &w, const std::string &path) {
     complain("%s", error.c_str());
     return exit_trouble;
   }
+  outputs to;
+  if (!to.json.open(w.json) || !to.svg.open(w.svg)) return exit_trouble;
   bench_setting setting = setting_of(path, files);
   std::vector<outcome> all = run_tests(w.tests, files, w.seconds, w.rounds,
                                        [&shown](double share, const std::string &what) { shown.show(share, what); });
   shown.clear();
-  return report(w, setting, all);
+  return report(w, &to, setting, all);
 }
 
 constexpr option long_options[] = {{"size", required_argument, nullptr, 's'},
