@@ -77,7 +77,7 @@ the_command_itself() {
     try 0 $command -h
     usage $command --no-such-option
   done
-  usage; usage no-such-command; usage --no-such-option
+  usage; usage no-such-command; usage --no-such-option; has err '^efio: '
   "$efio" --help >/dev/full 2>err; same 'help to a full disk' 1 $?
 }
 
@@ -146,7 +146,8 @@ doctor_elsewhere() {
   else
     left_out 'doctor on a directory that may not be read'
   fi
-  usage doctor --timeout; usage doctor --timeout 0; usage doctor --timeout x empty; usage doctor -t 3601
+  usage doctor --timeout; usage doctor --timeout 0; has err '1 to 3600'
+  usage doctor --timeout x empty; usage doctor -t 3601
 }
 
 # A FUSE server that never answers: whoever touches the directory waits for ever.
@@ -205,7 +206,7 @@ cat_from_elsewhere() {
   cp small own; "$efio" cat own >>own 2>err; same 'a file into itself' 1 $?
   has err 'input file is output file'; cmp -s small own || complain 'a file into itself has grown'
   timeout 20 "$efio" cat <&- 2>err; same 'a closed input' 1 $?
-  usage cat --cache no-such-mode; usage cat --cache
+  usage cat --cache no-such-mode; has err 'streaming or direct'; usage cat --cache
 }
 
 cat_to_nowhere() {
@@ -268,10 +269,11 @@ bench_options() {
   same 'json into a pipe' sync "$(value piped tests 0 name)"
   try 1 bench none; try 1 bench /dev/null; try 1 bench small; has err 'too small'
   local size seconds
-  for size in 12 0 1X M 1MB -1 9999999T; do usage bench --size $size .; done
-  for seconds in 0 x 1x -1 1e9; do usage bench --seconds $seconds .; done
-  usage bench; usage bench . .; usage bench --only nothing .; usage bench --only sync,sync .
+  for size in 12 0 1X M 1MB -1 9999999T 1m; do usage bench --size $size .; has err '1M to 1T'; done
+  for seconds in 0 x 1x -1 1e9; do usage bench --seconds $seconds .; has err '0.01 to 3600'; done
+  usage bench; usage bench . .; usage bench --only nothing .; has err 'names of --list'; usage bench --only sync,sync .
   usage bench -j - --svg - .
+  try 1 bench /proc; has err '^efio: /proc: ' # nobody may create a file there
 }
 
 # Who neither owns a file nor may write it is not told by mincore(2) what is in memory.

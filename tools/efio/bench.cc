@@ -164,13 +164,15 @@ void be_quick(wishes *w) {
 int take_option(int letter, char **argv, wishes *w) {
   switch (letter) {
   case 's':
-    return parse_size(optarg, &w->size) ? -1 : wrong_argument(argv[0], "--size", optarg);
+    return parse_size(optarg, &w->size) ? -1 : wrong_argument(argv[0], "--size", optarg, "1M to 1T, in K, M, G or T");
   case 't':
-    return parse_seconds(optarg, &w->seconds) ? -1 : wrong_argument(argv[0], "--seconds", optarg);
+    return parse_seconds(optarg, &w->seconds) ? -1 : wrong_argument(argv[0], "--seconds", optarg, "0.01 to 3600");
   case 'q':
     return be_quick(w), -1;
   case 'o':
-    return parse_tests(optarg, &w->tests) ? -1 : wrong_argument(argv[0], "--only", optarg);
+    return parse_tests(optarg, &w->tests)
+               ? -1
+               : wrong_argument(argv[0], "--only", optarg, "names of --list, each once, commas between");
   case 'l':
     return list_tests();
   case 'j':
@@ -212,8 +214,8 @@ const command bench = {
     "Usage: efio bench [OPTION]... PATH\n"
     "Measures libefio beside pread, read, write and fdatasync. PATH is a directory, in which temporary files are\n"
     "made and removed, or a file, which is only read (and put out of the kernel's cache for that).\n\n"
-    "  -s, --size SIZE      of each temporary file, or how much of the file is used (default 256M)\n"
-    "  -t, --seconds S      for each of the two sides of a test (default 2)\n"
+    "  -s, --size SIZE      of each temporary file, or how much of the file is used: 1M to 1T (default 256M)\n"
+    "  -t, --seconds S      for each of the two sides of a test: 0.01 to 3600 (default 2)\n"
     "  -q, --quick          --size 32M --seconds 0.2, and fewer rounds: a look, not a measurement\n"
     "  -o, --only TEST,...  these tests alone\n"
     "  -l, --list           the tests\n"

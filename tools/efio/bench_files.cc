@@ -134,12 +134,11 @@ std::string bench_files::prepare(const std::string &path, std::uint64_t size) {
     return take_existing(size);
   }
   if (!S_ISDIR(st.st_mode)) return path + ": neither a directory nor a regular file";
-  std::string error = enough_space(path, size * 2);
-  if (!error.empty()) return error;
   watch_signals();
   ours_ = true;
-  error = make(path, &read_name_);
+  std::string error = make(path, &read_name_);
   if (error.empty()) error = make(path, &write_name_);
+  if (error.empty()) error = enough_space(path, size * 2); // a directory that may not be written has none, too
   if (!error.empty()) return error;
   size_ = write_max_ = size;
   int fd = open(read_name_.c_str(), O_RDWR | O_CLOEXEC);

@@ -165,7 +165,7 @@ int run_cat(int argc, char **argv) {
   copying c;
   for (int letter; (letter = getopt_long(argc, argv, "c:nuh", options, nullptr)) != -1;) switch (letter) {
     case 'c':
-      if (!cache_of(optarg, &c.cache)) return wrong_argument(argv[0], "--cache", optarg);
+      if (!cache_of(optarg, &c.cache)) return wrong_argument(argv[0], "--cache", optarg, "normal, streaming or direct");
       break;
     case 'n':
       c.counters = true;

@@ -25,8 +25,8 @@ int usage_error(const char *program) {
   return exit_usage;
 }
 
-int wrong_argument(const char *program, const char *option, const char *argument) {
-  complain("%s cannot be '%s'", option, argument);
+int wrong_argument(const char *program, const char *option, const char *argument, const char *right) {
+  complain("%s cannot be '%s': %s", option, argument, right);
   return usage_error(program);
 }
 

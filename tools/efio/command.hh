@@ -22,8 +22,8 @@ extern const command doctor, bench, cat;
 // The answer to a wrong option or operand, after its own message: where help is, and exit_usage.
 int usage_error(const char *program);
 
-// The same for an option with an argument that it cannot have, message included.
-int wrong_argument(const char *program, const char *option, const char *argument);
+// The same for an option with an argument that it cannot have, message included; it tells what the option can have.
+int wrong_argument(const char *program, const char *option, const char *argument, const char *right);
 
 // A whole number of the range, all of the text, or false.
 bool parse_number(const char *text, int least, int most, int *out);

@@ -119,7 +119,8 @@ int run_doctor(int argc, char **argv) {
       as_json = true;
       break;
     case 't':
-      if (!parse_number(optarg, 1, seconds_max, &seconds)) return wrong_argument(argv[0], "--timeout", optarg);
+      if (!parse_number(optarg, 1, seconds_max, &seconds))
+        return wrong_argument(argv[0], "--timeout", optarg, "1 to 3600");
       break;
     case 'h':
       std::fputs(doctor.help, stdout);
@@ -140,8 +141,8 @@ const command doctor = {"doctor", "what reading and writing will be like here, w
                         "systems of the paths (default: the current directory) can do: it is tried in a temporary\n"
                         "file, which is gone afterwards, or, where nothing may be written, on a file that is there.\n\n"
                         "  -j, --json             as JSON\n"
-                        "  -t, --timeout SECONDS  how long one path may take (default 5): a file system that\n"
-                        "                         hangs is told, and does not stop the others\n"
+                        "  -t, --timeout SECONDS  how long one path may take, 1 to 3600 (default 5): a file system\n"
+                        "                         that hangs is told, and does not stop the others\n"
                         "  -h, --help             this text\n\n"
                         "Exit status: 0 good, 1 something could not be found out, 2 wrong usage.\n",
                         run_doctor};

@@ -42,6 +42,8 @@ int run(const tool::command &c, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   keep_standard_descriptors();
+  static char name[] = "efio";
+  argv[0] = name; // as messages of getopt_long shall show it
   static const option options[] = {
       {"help", no_argument, nullptr, 'h'}, {"version", no_argument, nullptr, 'V'}, {nullptr, 0, nullptr, 0}};
   for (int letter; (letter = getopt_long(argc, argv, "+hV", options, nullptr)) != -1;) switch (letter) {
