@@ -308,7 +308,7 @@ examples_of_the_manual() {
   cp big disk.img
   mkdir -p bin && ln -sf "$efio" bin/efio
   local line
-  sed -n 's/^\.Dl efio/efio/p' "$S/man/efio.1" | sed 's/--seconds 5/--seconds 0.05 --size 2M/' >examples
+  sed -n 's/^\.Dl efio/efio/p' "$S/man/efio.1" | sed 's/\\&//; s/--seconds 5/--seconds 0.05 --size 2M/' >examples
   [ "$(wc -l <examples)" -ge 4 ] || complain 'the manual has no examples'
   while read -r line; do
     case $line in *jq*) command -v jq >/dev/null || continue ;; esac
