@@ -144,8 +144,8 @@ int ef_uv_read_at(ef_uv_at_t *req, ef_uv_file_t *file, const uv_buf_t bufs[], un
 int ef_uv_write_at(ef_uv_at_t *req, ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs, int64_t offset,
                    ef_uv_at_cb cb);
 
-/* What is in memory now, without a request: the count, 0 at the end of the file, UV_EAGAIN nothing; and the errors
- * of ef_uv_read_at. */
+/* What is in memory now, without a request: the count, 0 at the end of the file, UV_EAGAIN nothing, or the open
+ * goes on; and the errors of ef_uv_read_at. */
 ssize_t ef_uv_try_read_at(ef_uv_file_t *file, const uv_buf_t bufs[], unsigned nbufs, int64_t offset);
 
 /* Asks for the end of a request: its callback comes all the same, with UV_ECANCELED if it had not begun. UV_ENOENT it
@@ -156,8 +156,8 @@ int ef_uv_cancel_at(ef_uv_at_t *req);
  * of the open. */
 int ef_uv_fstat(ef_uv_file_t *file, uv_stat_t *out);
 
-/* Stops reading and polling, cancels requests (their callbacks come first, with UV_ECANCELED), writes out what was
- * accepted, closes, calls cb (may be NULL). A second call does nothing. */
+/* Stops reading and polling, cancels requests (their callbacks come first, with UV_ECANCELED; those at an offset go on
+ * to their end), writes out what was accepted, closes, calls cb (may be NULL). A second call does nothing. */
 void ef_uv_close(ef_uv_file_t *file, ef_uv_close_cb cb);
 
 /* Active: it reads, polls, or has requests. Closing: from ef_uv_close on. */
