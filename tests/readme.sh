@@ -63,9 +63,13 @@ run() {
   (cd "$work" && timeout 60 "$program" "$work/input" >"$work/output") || complain "$1: failed"
   cmp "$work/input" "$work/output" || complain "$1: printed something else"
   [ -z "$2" ] || [ "$(cat "$work/print.log")" = "$2" ] || complain "$1: its log is not \"$2\""
-  (cd "$work" && timeout 60 "$program" "$work/missing" >"$work/output" 2>"$work/errors")
+  (cd "$work" && timeout 60 "$program" "$work/missing" >"$work/output" 2>"$work/errors") &&
+    complain "$1: is content without its file"
   [ ! -s "$work/output" ] || complain "$1: printed a file that is not there"
   grep -qi 'no such file' "$work/errors" || complain "$1: does not say that a file is missing"
+  (cd "$work" && EFIO_ENGINE=nonsense timeout 60 "$program" "$work/input" 2>&1) >"$work/errors" &&
+    complain "$1: is content without an engine"
+  grep -qi 'invalid argument' "$work/errors" || complain "$1: does not say that nothing can be opened"
   tried=$((tried + 1))
 }
 
@@ -86,8 +90,10 @@ else
   for block in 5 600 0; do dd if="$work/input" bs=4096 skip=$block count=1 status=none; done >"$work/blocks"
   timeout 60 "$work/pick" "$work/input" 5 600 0 >"$work/output" || complain "pick.c: failed"
   cmp "$work/blocks" "$work/output" || complain "pick.c: printed something else"
-  timeout 60 "$work/pick" "$work/missing" 1 2>&1 | grep -qi 'no such file' ||
-    complain "pick.c: does not say that a file is missing"
+  timeout 60 "$work/pick" "$work/missing" 1 2>"$work/errors" && complain "pick.c: is content without its file"
+  grep -qi 'no such file' "$work/errors" || complain "pick.c: does not say that a file is missing"
+  timeout 60 "$work/pick" 2>"$work/errors" && complain "pick.c: is content without a name"
+  grep -q usage "$work/errors" || complain "pick.c: does not say what it needs"
   tried=$((tried + 1))
 fi
 
