@@ -265,18 +265,18 @@ ssize_t ef_peek(int fd, struct iovec *iov, int iovcnt);
 /* Moves the read position over bytes that ef_peek showed. One reader. EINVAL more than is buffered, EBADF, EBUSY. */
 int ef_consume(int fd, size_t len);
 
-/* Read or write at an offset, without the file's positions: any number at once, in any order. What is in memory is
- * read at once, up to 256 KiB: the answer is the count, and no event follows. (After several misses in a row a ring is
- * asked without a look; EF_CACHE_DIRECT never looks.) Otherwise -1 with EINPROGRESS, and one EF_REQUEST event on the
- * file's port follows, whatever happens, also if the file is closed meanwhile; until then request and buffers belong
- * to the library. A count is short only at the end of the file (0: at or behind it), on a full disk, or if an error
- * came behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps less than
- * asked for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on the same
- * number. On a file opened with O_APPEND a write goes to its offset all the same (EOPNOTSUPP: it may not be opened
- * again without that flag, or there is no /proc). Writes are in the file when they are over, durable with the next
- * ef_sync; between them and ef_write there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL offset < 0, offset + length beyond 2^63 - 1,
- * length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in progress; the errno of the failed open, the
- * error that sticks. */
+/* Read or write at an offset, without the file's positions: any number at once, in any order. What is in memory is read
+ * at once, up to 256 KiB: the answer is the count, and no event follows. (After several misses in a row a ring is asked
+ * without a look; EF_CACHE_DIRECT never looks.) Otherwise -1 with EINPROGRESS, and one EF_REQUEST event on the file's
+ * port follows, whatever happens, also if the file is closed meanwhile; until then request and buffers belong to the
+ * library. A count is short only at the end of the file (0: at or behind it), on a full disk, or if an error came
+ * behind it. Any other errno: nothing was begun, no event. NULL request: what is in memory now, perhaps less than asked
+ * for, or EAGAIN, and nothing follows (ef_pwrite: EINVAL). Reads see what ef_write accepted before on the same number.
+ * On a file opened with O_APPEND a write goes to its offset all the same (EOPNOTSUPP: it may not be opened again
+ * without that flag, or there is no /proc). Writes are in the file when they are over, durable with the next ef_sync;
+ * between them and ef_write there is no order. Any thread. EBADF not open for it, ESPIPE not seekable, EFAULT, EINVAL
+ * offset < 0, offset + length beyond 2^63 - 1, length > SSIZE_MAX, iovcnt outside 1..1024; EBUSY the request is in
+ * progress; the errno of the failed open, the error that sticks. */
 ssize_t ef_pread(int fd, void *buf, size_t len, off_t offset, ef_request *request);
 ssize_t ef_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef_request *request);
 ssize_t ef_pwrite(int fd, const void *buf, size_t len, off_t offset, ef_request *request);
@@ -288,9 +288,9 @@ ssize_t ef_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, ef
  * EINVAL count < 0: none was begun. */
 int ef_submit(ef_request *const *requests, int count);
 
-/* Asks for the end of a request that is in progress. Its event comes all the same, once: with ECANCELED, of a read
- * also if a part was read, or of a write if nothing was written, otherwise with what became of it; the buffers are in use until then. Any thread; not once the event
- * was taken. ENOENT it is not in progress, EFAULT. */
+/* Asks for the end of a request that is in progress. Its event comes all the same, once: with ECANCELED, of a read also
+ * if a part was read, or of a write if nothing was written, otherwise with what became of it; the buffers are in use
+ * until then. Any thread; not once the event was taken. ENOENT it is not in progress, EFAULT. */
 int ef_cancel(ef_request *request);
 
 /* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the

@@ -216,7 +216,7 @@ changes() {
       200) cmp -s "$work/body" "$work/version.a" || cmp -s "$work/body" "$work/version.b" ||
         complain 'a mixture of versions' ;;
       503) ;;
-      404) [ "$(stat -f -c %T "$root")" = fuseblk ] || complain 'a replaced file is not found' ;; # libfuse: see upload.sh
+      404) [ "$(stat -f -c %T "$root")" = fuseblk ] || complain 'a replaced file is not found' ;; # see upload.sh
       *) complain 'a replaced file is refused' ;;
     esac
   done

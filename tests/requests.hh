@@ -145,7 +145,7 @@ template<class Test> void on_each_engine(Test test) {
   }
 }
 
-// Can the file system say what is in memory? Else a ring would wait while it is handed a read, and readers read instead.
+// Can the file system say what is in memory? Else a ring would wait while it is handed a read: readers read instead.
 inline bool reads_without_waiting(const std::string &path) {
   const int fd = ::open(path.c_str(), O_RDONLY);
   char byte;
