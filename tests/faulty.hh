@@ -57,7 +57,8 @@ inline std::uint64_t seed() {
 
 inline std::uint32_t random32() {
   static std::atomic<std::uint64_t> threads{0};
-  thread_local std::uint64_t s = (seed() + threads.fetch_add(1) * 7919 + 1) * 0x9e3779b97f4a7c15ull;
+  thread_local constinit std::uint64_t s = 0; // g++ 12 does not get on with UBSan and what is begun by a call here
+  if (s == 0) s = (seed() + threads.fetch_add(1) * 7919 + 1) * 0x9e3779b97f4a7c15ull;
   s ^= s << 13;
   s ^= s >> 7;
   s ^= s << 17;

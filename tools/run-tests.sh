@@ -8,7 +8,7 @@ set -u
 logs=$1
 shift
 mkdir -p "$logs" || exit 1
-seconds=${EFIO_TEST_SECONDS:-300}
+seconds=${EFIO_TEST_SECONDS:-900}
 [ -z "${EFIO_LONG-}" ] || seconds=${EFIO_TEST_SECONDS:-3600}
 wrap=${EFIO_WRAP-}
 passed=0 failed=0 skipped=0
