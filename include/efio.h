@@ -93,6 +93,12 @@ enum {
  * (O_DIRECT). Where a mode does not work NORMAL is used: ef_file_counters.cache tells, cache_reason why. */
 enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
 
+/* In which order the calls of ef_write land. CALL: as they happened, over all threads. THREAD, for logs: those of each
+ * thread in its order, those of different threads in pieces of about 64 KiB; writers in several threads do not slow each
+ * other down. For files that are only written (else EINVAL), and ef_seek is ESPIPE; a call takes at most EF_ATOMIC
+ * bytes. */
+enum { EF_ORDER_CALL = 0, EF_ORDER_THREAD = 1 };
+
 /* How the file will be read; ef_advise changes it. */
 enum { EF_PATTERN_ADAPTIVE = 0, EF_PATTERN_SEQUENTIAL = 1, EF_PATTERN_RANDOM = 2 };
 
@@ -106,6 +112,7 @@ typedef struct ef_file_options {
   void *data;                 /* ef_event.data until ef_watch gives another */
   int cache;                  /* EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT */
   int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
+  int order;                  /* of writes: EF_ORDER_CALL, EF_ORDER_THREAD */
 } ef_file_options;
 
 /* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers

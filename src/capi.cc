@@ -3,6 +3,7 @@
 #include "capi.hh"
 
 #include "clock.hh"
+#include "lanes.hh"
 #include "opener.hh"
 #include "port.hh"
 #include "reader.hh"
@@ -69,8 +70,12 @@ void help_along(file &f, unsigned events) noexcept {
 // A request for durability of all accepted so far; its number, to be compared with syncs_done. tell: by an event as
 // well.
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
-  *target = f.out.accepted();
-  raise(f.sync_target, *target); // before the counts; pairs with serve_syncs, as they do
+  *target = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
+    const std::uint64_t accepted = s.accepted();
+    raise(sync_target, accepted);
+    *target += accepted;
+  }); // before the counts; pairs with serve_syncs, as they do
   if (tell) f.tells_wanted.fetch_add(1, std::memory_order_seq_cst);
   return f.syncs_wanted.fetch_add(1, std::memory_order_seq_cst) + 1;
 }
@@ -283,7 +288,7 @@ int ef_file_stats(int fd, ef_file_counters *out) {
   };                            // pairs with the lane
   out->synced = get(f->synced); // in this order: never more than the next
   out->written = get(f->written);
-  out->accepted = f->can_write ? f->out.accepted() : 0;
+  out->accepted = f->can_write ? accepted_by(*f) : 0;
   out->dropped = get(f->dropped);
   out->dropped_calls = get(f->dropped_calls);
   out->lost = get(f->lost);

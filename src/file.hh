@@ -82,6 +82,9 @@ struct file_node {
 struct file {
   // ---- hot: touched by every write
   write_stream out;
+  std::atomic<bool> by_thread;            // writes go to lanes (lanes.hh)
+  std::atomic<struct write_lane *> lanes; // limits::lanes_max, the slot's for good; null: never needed
+  std::atomic<std::uint32_t> lanes_used;  // bits
   std::atomic<bool> dirty; // a flush is bound to come; writers raise it, the lane lowers it. See mark_dirty, lane
   // ---- fixed from open to close, published with the slot
   int handle;
@@ -126,6 +129,8 @@ struct file {
   std::atomic<std::uint64_t> syncs_done;      // requests answered
   std::atomic<std::uint64_t> flush_target;    // stream position up to which bytes are to be written without delay
   std::atomic<std::uint64_t> sync_target;     // stream position that the latest of them means
+  unsigned lane_at;                           // the lane's, which goes around: next one of ...
+  std::size_t lane_rest;                      // ... whose last unit so many bytes are to be written first
   std::atomic<int> sync_error;                // of the last one done
   std::atomic<std::uint64_t> written, synced; // stream positions
   std::atomic<bool> parent_synced;

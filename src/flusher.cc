@@ -4,11 +4,13 @@
 
 #include "cache.hh"
 #include "clock.hh"
+#include "lanes.hh"
 #include "port.hh"
 #include "process.hh"
 #include "reader.hh"
 #include "requester.hh"
 #include "sys.hh"
+#include "unit.hh"
 
 #include <efio.h>
 
@@ -60,23 +62,9 @@ void retry_in(file &f, std::int64_t ns) noexcept { add_timer(f, f.retry_timer, f
 // Errors that pass: the bytes are kept and tried again. EFBIG: a limit of the process, which the process may raise.
 bool passes(int error) noexcept { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
-// Everything accepted so far is given up.
-void discard(file &f) noexcept {
-  iovec iov[limits::flush_spans];
-  std::int64_t base;
-  std::uint64_t lost = 0;
-  while (int n = f.out.gather(iov, limits::flush_spans, SIZE_MAX / 2, &base)) {
-    std::size_t bytes = 0;
-    for (int i = 0; i < n; ++i) bytes += iov[i].iov_len;
-    f.out.consume(bytes);
-    lost += bytes;
-  }
-  f.lost.fetch_add(lost, std::memory_order_relaxed);
-}
-
 void fail(file &f, int error) noexcept {
   bool first = stick_error(f, error);
-  f.out.close(); // writers meet the error from now on
+  close_streams(f); // writers meet the error from now on
   discard(f);
   if (first) post(f, EF_ERROR);
   post(f, EF_WRITE);
@@ -93,74 +81,19 @@ void write_failed(file &f, int error, bool closing) noexcept {
   fail(f, error);
 }
 
-// Where a unit of n bytes from offset on ends: at an aligned offset if more than that is there, unless records must
-// stay whole.
-std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept {
-  if (f.append || !f.seekable || n < limits::flush_align) return n;
-  std::size_t rest = static_cast<std::uint64_t>(offset + static_cast<std::int64_t>(n)) % limits::flush_align;
-  return n < limits::flush_unit ? n : n - rest;
-}
-
-int cut(iovec *iov, int count, std::size_t n) noexcept {
-  for (int i = 0; i < count; ++i) {
-    if (n <= iov[i].iov_len) {
-      iov[i].iov_len = n;
-      return i + 1;
-    }
-    n -= iov[i].iov_len;
-  }
-  return count;
-}
-
-ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
-  f.flushes.fetch_add(1, std::memory_order_relaxed);
-  if (f.pollable) { // a blocking pipe must not hold the thread: what a ready pipe takes without waiting is a page
-    if (!sys->writable_now(f.osfd)) return -EAGAIN;
-    return sys->writev(f.osfd, iov, cut(iov, count, std::min(bytes, limits::page_bytes)));
-  }
-  if (f.append || !f.seekable) return sys->writev(f.osfd, iov, count);
-  return sys->pwritev(f.osfd, iov, count, f.write_offset.load(std::memory_order_relaxed));
-}
-
-// Less than this is left to grow older: a flusher that runs after the writers line by line costs more than it brings.
-// Many chunks with few bytes are pieces for many places: they do not grow.
-std::size_t least_bytes(file &f) noexcept {
-  std::uint64_t done = f.out.consumed();
-  bool wanted = done < f.flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
-                done < f.sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
-  return wanted || f.out.backlog() ? 1 : limits::flush_align;
-}
-
-// One unit: bytes written, 0 = nothing to write now, or a negated errno.
-ssize_t flush_unit(file &f) noexcept {
-  iovec iov[limits::flush_spans];
-  std::int64_t base;
-  int count = f.out.gather(iov, limits::flush_spans, limits::flush_unit, &base);
-  if (base >= 0 && !f.append) f.write_offset.store(base, std::memory_order_relaxed);
-  std::size_t bytes = 0;
-  for (int i = 0; i < count; ++i) bytes += iov[i].iov_len;
-  if (bytes < least_bytes(f)) return 0;
-  bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
-  ssize_t r = write_unit(f, iov, cut(iov, count, bytes), bytes);
-  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
-  f.write_offset.fetch_add(r, std::memory_order_relaxed);
-  f.out.consume(static_cast<std::size_t>(r));
-  f.written.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_release); // pairs with readers of counters
-  f.trouble.store(0, std::memory_order_relaxed);
-  tell_room(f);
-  return r;
-}
-
 // Writes what is committed, up to a turn's worth.
 turn write_out(file &f) noexcept {
   for (int i = 0; i < limits::flush_units_a_turn; ++i) {
     const bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close: one try is made after it
-    ssize_t r = flush_unit(f);
+    const ssize_t r = write_unit(f);
     if (r == 0) return turn::over;
     if (r < 0) {
       write_failed(f, static_cast<int>(-r), closing);
       return turn::over;
     }
+    f.written.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_release); // pairs with readers of counters
+    f.trouble.store(0, std::memory_order_relaxed);
+    tell_room(f);
   }
   return turn::again;
 }
@@ -176,6 +109,40 @@ int make_durable(file &f) noexcept {
   return r;
 }
 
+// Whatever a sync was asked for.
+bool all_consumed(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
+    all &= s.consumed() >= sync_target.load(std::memory_order_seq_cst); // pairs with raise()
+  });
+  return all;
+}
+
+bool detach_all(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.detach(); });
+  return all;
+}
+
+bool all_empty(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.empty(); });
+  return all;
+}
+
+// Some writer was stopped in the middle.
+bool blocked(file &f) noexcept {
+  bool any = false;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { any |= s.blocked(); });
+  return any;
+}
+
+std::uint64_t chunks_given(file &f) noexcept {
+  std::uint64_t n = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.given(); });
+  return n;
+}
+
 // Answers the requests that came before this turn; false: some of their bytes are not committed yet.
 bool serve_syncs(file &f) noexcept {
   // Each before what request_sync stored before it: the bytes of all requests counted here are in sync_target.
@@ -184,7 +151,7 @@ bool serve_syncs(file &f) noexcept {
   if (wanted == f.syncs_done.load(std::memory_order_relaxed)) return true;
   int error = f.error.load(std::memory_order_relaxed);
   if (!error) error = f.trouble.load(std::memory_order_relaxed);
-  if (!error && f.out.consumed() < f.sync_target.load(std::memory_order_seq_cst)) return false;
+  if (!error && !all_consumed(f)) return false;
   std::uint64_t written = f.written.load(std::memory_order_relaxed);
   if (!error) {
     error = -make_durable(f);
@@ -207,13 +174,13 @@ bool serve_syncs(file &f) noexcept {
 // Lowers `dirty` if nothing is left. Any writer after that raises it again; one that came in between is seen in the
 // stream.
 bool settle(file &f) noexcept {
-  if (!f.out.detach()) return false;
+  if (!detach_all(f)) return false;
   if (!f.dirty.load(std::memory_order_relaxed)) { // its writer has not come to it yet: what he wrote is written
     if (f.can_read) post(f, EF_READ);
     return true;
   }
   f.dirty.store(false, std::memory_order_seq_cst); // pairs with note_write
-  bool clean = f.out.empty();
+  bool clean = all_empty(f);
   if (clean || f.dirty.exchange(true, std::memory_order_seq_cst))
     port_not_busy(*f.home); // or that writer counted the file anew
   if (clean && f.can_read) post(f, EF_READ);
@@ -222,7 +189,7 @@ bool settle(file &f) noexcept {
 
 turn flush_and_sync(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
-  const std::uint64_t given = f.out.given();
+  const std::uint64_t given = chunks_given(f);
   turn t = turn::over;
   if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed))
     discard(f);
@@ -232,12 +199,12 @@ turn flush_and_sync(file &f) noexcept {
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
-  if (f.out.given() != given) tell_room(f); // chunks without bytes, of ef_seek, too
+  if (chunks_given(f) != given) tell_room(f); // chunks without bytes, of ef_seek, too
   if (clean && closing && served) return turn::ended;
   if (clean) return turn::over;
-  if (!f.out.blocked()) {
+  if (!blocked(f)) {
     if (!served || closing) return f.retrying.load(std::memory_order_relaxed) ? turn::over : turn::again;
-  } else if (!served || closing || f.out.backlog()) {
+  } else if (!served || closing || backlog_of(f)) {
     retry_in(f, limits::retry_commit_ns);
   }
   add_timer(f, f.age_timer, f.aging, f.flush_interval_ns);
@@ -310,7 +277,7 @@ void raise(std::atomic<std::uint64_t> &target, std::uint64_t to) noexcept {
 }
 
 void flush_now(file &f) noexcept {
-  raise(f.flush_target, f.out.accepted());
+  each_stream(f, [](write_stream &s, auto &flush_target, auto &) { raise(flush_target, s.accepted()); });
   schedule_flush(f);
 }
 

@@ -33,7 +33,10 @@ constexpr std::size_t read_call_max = 256 * 1024;   // one ef_read gives at most
 constexpr std::size_t flush_unit = 64 * 1024;       // one pwritev; bigger buffered units cost more CPU per byte
 constexpr std::size_t flush_align = 64 * 1024;      // where a unit ends when more follows
 constexpr int flush_spans = 64;
-constexpr int flush_units_a_turn = 64; // then the file queues again behind the others
+constexpr unsigned lanes_max = 16;                  // of a file in the order of threads; more threads share them
+constexpr int lane_spans = 2;                       // of a lane in one unit: the rest of a chunk and the next one
+constexpr std::size_t lane_bytes_least = 32 * 1024; // a lane with less is passed over while others have more
+constexpr int flush_units_a_turn = 64;              // then the file queues again behind the others
 constexpr int iov_max = 1024;
 
 // Reads.

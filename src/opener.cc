@@ -5,6 +5,7 @@
 #include "cache.hh"
 #include "fetcher.hh"
 #include "flusher.hh"
+#include "lanes.hh"
 #include "process.hh"
 #include "reader.hh"
 #include "requester.hh"
@@ -47,6 +48,7 @@ int read_options(const ef_file_options *given, ef_file_options *out) noexcept {
   if (out->write_buffer_max < write_buffer_least || out->write_buffer_max > write_buffer_most) return -EINVAL;
   if (out->read_ahead_max < read_ahead_least || out->read_ahead_max > read_ahead_most) return -EINVAL;
   if (out->flush_interval_ms > flush_interval_most_ms) return -EINVAL;
+  if (out->order != EF_ORDER_CALL && out->order != EF_ORDER_THREAD) return -EINVAL;
   if (out->cache < EF_CACHE_NORMAL || out->cache > EF_CACHE_DIRECT) return -EINVAL;
   if (out->pattern < EF_PATTERN_ADAPTIVE || out->pattern > EF_PATTERN_RANDOM) return -EINVAL;
   if (out->when_full < EF_FULL_EAGAIN || out->when_full > EF_FULL_WAIT) return -EINVAL;
@@ -96,7 +98,7 @@ void run_open(job *j) {
   if (r >= 0 && f.can_read) here()->chunks.refill(); // here, so that the first read need not map memory
   if (r < 0) {
     f.open_error.store(-r, std::memory_order_release); // pairs with error_of and the calls
-    if (f.can_write) f.out.close();                    // writers meet the error from now on
+    if (f.can_write) close_streams(f);                 // writers meet the error from now on
   }
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   // A failed open makes the file ready for everything: each call tells the errno.
@@ -111,8 +113,20 @@ void run_open(job *j) {
   port_release(p);
 }
 
+int give_up(file &f, int error) noexcept {
+  std::free(f.path);
+  if (f.dirfd != AT_FDCWD) sys->close(f.dirfd);
+  f.out.shut();
+  f.home->files.fetch_sub(1, std::memory_order_relaxed);
+  move_state(f, file_state::vacant);
+  unpin(f);
+  return error;
+}
+
 // A slot with everything that is the same for both ways of opening; not visible yet.
 int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
+  const bool by_thread = o.order == EF_ORDER_THREAD;
+  if (by_thread && (flags & O_ACCMODE) != O_WRONLY) return -EINVAL;
   file *f;
   int handle = files.allocate(&f);
   if (handle < 0) return handle;
@@ -156,14 +170,15 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   init_requests(*f);
   init_cache_mode(*f, o.cache);
   f->pattern.store(o.pattern, std::memory_order_relaxed);
-  f->out.open(&h.chunks, static_cast<std::uint32_t>(o.write_buffer_max / limits::chunk_bytes));
+  const int no_lanes =
+      init_lanes(*f, &h.chunks, static_cast<std::uint32_t>(o.write_buffer_max / limits::chunk_bytes), by_thread);
   if (!f->can_write) f->out.shut();
   f->open_job = {{}, run_open, f};
   move_state(*f, file_state::opening);
   port_reference(p);
   p.files.fetch_add(1, std::memory_order_relaxed);
   *out = f;
-  return handle;
+  return no_lanes ? give_up(*f, no_lanes) : handle;
 }
 
 int start(file &f) noexcept {
@@ -174,16 +189,6 @@ int start(file &f) noexcept {
   files.publish(handle);
   here()->readers.submit(&f.open_job);
   return handle;
-}
-
-int give_up(file &f, int error) noexcept {
-  std::free(f.path);
-  if (f.dirfd != AT_FDCWD) sys->close(f.dirfd);
-  f.out.shut();
-  f.home->files.fetch_sub(1, std::memory_order_relaxed);
-  move_state(f, file_state::vacant);
-  unpin(f);
-  return error;
 }
 
 } // namespace

@@ -82,7 +82,7 @@ off_t seek_file(file &f, off_t offset, int whence) noexcept {
   reading_turn turn(f);
   if (!turn) return -EBUSY;
   if (int r = wait_for_open(f)) return r;
-  if (!f.seekable) return -ESPIPE;
+  if (!f.seekable || f.by_thread.load(std::memory_order_relaxed)) return -ESPIPE;
   off_t origin = seek_origin(f, whence), to;
   if (origin < 0) return origin;
   if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;

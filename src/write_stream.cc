@@ -31,27 +31,29 @@ void byte_source::copy_to(unsigned char *to, std::size_t n) noexcept {
   }
 }
 
-void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max) noexcept {
-  pool_.store(pool, std::memory_order_relaxed); // published with the slot
+void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max, write_stream *with) noexcept {
+  held_.store(with ? &with->chunks_ : &chunks_, std::memory_order_relaxed); // published with the slot
+  pool_.store(pool, std::memory_order_relaxed);                             // published with the slot
   chunks_.store(0, std::memory_order_relaxed);
   shared_for_.store(0, std::memory_order_relaxed);
   chunks_max_ = chunks_max;
   backlog_ = std::min<std::uint32_t>(limits::backlog_chunks, chunks_max / 2);
+  backlog_most_ = chunks_max / 2;
   stream_.reset();
 }
 
 void write_stream::give_back(chunk *c) noexcept {
   // seq_cst: before the consumer's look at who was refused; pairs with chunks() of a writer that armed itself before.
-  chunks_.fetch_sub(1, std::memory_order_seq_cst);
+  held().fetch_sub(1, std::memory_order_seq_cst);
   pool().give(c);
 }
 
 // One chunk for n <= EF_ATOMIC bytes. A quiet stream starts with a small one; where the pool has no large ones left a
 // file may still have two small ones, so that small writes always get on.
 int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept {
-  std::uint32_t had = chunks_.fetch_add(1, std::memory_order_seq_cst); // pairs with give()
+  std::uint32_t had = held().fetch_add(1, std::memory_order_seq_cst); // pairs with give()
   if (had >= chunks_max_) {
-    chunks_.fetch_sub(1, std::memory_order_seq_cst);
+    held().fetch_sub(1, std::memory_order_seq_cst);
     return -EAGAIN;
   }
   const bool quiet = chunk_word::chunk_of(tail) == chunk_word::none && had < 2;
@@ -63,7 +65,7 @@ int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept 
     *out = c;
     return 0;
   }
-  chunks_.fetch_sub(1, std::memory_order_seq_cst);
+  held().fetch_sub(1, std::memory_order_seq_cst);
   // Where nothing can be given back, waiting for it would be for ever.
   return small_will_do || !pool().at_bound() ? -ENOMEM : -ENOBUFS;
 }
@@ -147,10 +149,10 @@ void write_stream::give_chain(chunk *first, chunk *last) noexcept {
 }
 
 int write_stream::move_to(std::int64_t offset, std::uint64_t *at) noexcept {
-  const bool room = chunks_.fetch_add(1, std::memory_order_seq_cst) < chunks_max_; // pairs with give()
+  const bool room = held().fetch_add(1, std::memory_order_seq_cst) < chunks_max_; // pairs with give()
   chunk *c = room ? pool().take_small() : nullptr;
   if (!c) {
-    chunks_.fetch_sub(1, std::memory_order_seq_cst);
+    held().fetch_sub(1, std::memory_order_seq_cst);
     return room ? -ENOMEM : -EAGAIN;
   }
   chunk_begin(*c, 0, offset);

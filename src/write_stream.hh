@@ -9,6 +9,7 @@
 #include "owned_chunk.hh"
 #include "owner_store.hh"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -35,10 +36,11 @@ class write_stream {
   using stream = byte_stream<write_stream>;
   using reservation = stream::reservation;
 
-  void open(chunk_pool *pool, std::uint32_t chunks_max) noexcept; // a new life
-  static void enable_owners() noexcept;                           // once a process, if owner_store works here
-  void shut() noexcept { stream_.shut(); }                        // no writers: files for reading
-  void close() noexcept { stream_.close(*this); }                 // no more writers
+  // A new life. with: the stream whose budget it shares, or null.
+  void open(chunk_pool *pool, std::uint32_t chunks_max, write_stream *with = nullptr) noexcept;
+  static void enable_owners() noexcept;           // once a process, if owner_store works here
+  void shut() noexcept { stream_.shut(); }        // no writers: files for reading
+  void close() noexcept { stream_.close(*this); } // no more writers
 
   // ---- writers: any thread. The fast path, without a reference to the file: see byte_stream.
   std::uint64_t tail() const noexcept { return stream_.tail(); }
@@ -66,10 +68,13 @@ class write_stream {
 
   std::uint64_t accepted() const noexcept { return stream_.accepted(const_cast<write_stream &>(*this)); }
   bool empty() const noexcept { return stream_.empty(); }
-  std::uint32_t chunks() const noexcept { return chunks_.load(std::memory_order_seq_cst); } // pairs with give()
+  std::uint32_t chunks() const noexcept { return held().load(std::memory_order_seq_cst); } // pairs with give()
   bool has_room() const noexcept { return chunks() < chunks_max_; }
   bool has_much_room() const noexcept { return chunks() <= chunks_max_ / 2; } // when a refused writer is called back
-  bool backlog() const noexcept { return chunks() >= backlog_; }              // worth a flusher's while
+  // Worth a flusher's while: so many chunks, besides those in use.
+  bool backlog(std::uint32_t in_use = 0) const noexcept {
+    return chunks() >= std::min(backlog_ + in_use, backlog_most_);
+  }
 
   // ---- consumer: the file's flush lane
   int gather(iovec *iov, int most, std::size_t bytes, std::int64_t *base) noexcept {
@@ -101,13 +106,16 @@ class write_stream {
   ssize_t put_many(byte_source from, std::size_t n) noexcept;
   void give_chain(chunk *first, chunk *last) noexcept;
 
+  std::atomic<std::uint32_t> &held() const noexcept { return *held_.load(std::memory_order_relaxed); }
+
   stream stream_;
   chunk_pool &pool() const noexcept { return *pool_.load(std::memory_order_relaxed); }
 
   std::atomic<chunk_pool *> pool_{nullptr}; // constant; atomic because stale writers of the last life look, too
-  std::atomic<std::uint32_t> chunks_{0};    // held by the stream or being filled for it
-  std::atomic<int> shared_for_{0};          // chunks still to come before a writer may own one again
-  std::uint32_t chunks_max_ = 0, backlog_ = 0;
+  std::atomic<std::uint32_t> chunks_{0};    // held by the stream, or those that share its budget, or being filled
+  std::atomic<std::atomic<std::uint32_t> *> held_{nullptr}; // chunks_ of the one whose budget it is; as pool_
+  std::atomic<int> shared_for_{0};                          // chunks still to come before a writer may own one again
+  std::uint32_t chunks_max_ = 0, backlog_ = 0, backlog_most_ = 0;
   std::uint64_t given_ = 0; // the consumer's
 };
 

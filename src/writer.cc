@@ -3,10 +3,12 @@
 #include "writer.hh"
 
 #include "clock.hh"
+#include "lanes.hh"
 #include "port.hh"
 
 #include <efio.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ef {
@@ -26,13 +28,16 @@ void hurry(file &f) noexcept {
 }
 
 ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
-  ssize_t r = f.out.put(byte_source(iov, count), n);
+  note_lane(f);
+  // In a lane a call's bytes are together in one chunk: chunks of several lanes take turns.
+  if (f.by_thread.load(std::memory_order_relaxed)) n = std::min(n, limits::atomic_bytes);
+  ssize_t r = stream_of_caller(f).put(byte_source(iov, count), n);
   if (r == -EPIPE) {
     int e = error_for_writers(f);
     return e ? -e : -EBADF; // closed meanwhile
   }
   note_write(f);
-  if (f.out.backlog()) schedule_flush(f, f.out.has_much_room());
+  if (backlog_of(f)) schedule_flush(f, f.out.has_much_room());
   return r;
 }
 
@@ -78,10 +83,11 @@ bool write_shared(int handle, const void *buf, std::size_t n) noexcept {
   if (n - 1 >= limits::atomic_bytes || !buf || handle < 0) return false;
   file *f = files.at(static_cast<std::uint32_t>(handle) & 0xfffff);
   if (!f) return false;
-  const std::uint64_t tail = f->out.tail(), key = std::uint64_t{static_cast<unsigned>(handle)} + 1;
+  const write_stream &to = stream_of_caller(*f);
+  const std::uint64_t tail = to.tail(), key = std::uint64_t{static_cast<unsigned>(handle)} + 1;
   const bool known = last.handle == key && last.tail == tail;
   if (!known && !files.valid(handle)) return false;
-  chunk *c = known ? last.in : f->out.chunk_of(tail);
+  chunk *c = known ? last.in : to.chunk_of(tail);
   write_stream::reservation r;
   if (!c || !write_stream::reserve_in(c, tail, static_cast<std::uint32_t>(n), &r)) return false;
   if (!known) {

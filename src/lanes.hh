@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The write streams of a file: one, whose order is that of the calls, or lanes, one a thread, with an order each.
+#ifndef EF_LANES_HH
+#define EF_LANES_HH
+
+#include "file.hh"
+
+#include <bit>
+
+namespace ef {
+
+// A thread writes into the lane of its number, so that each thread's bytes keep their order; two threads may share one,
+// at the price of a swap a call. Lanes belong to the slot of the file for good.
+struct write_lane {
+  write_stream out;
+  std::atomic<std::uint64_t> flush_target, sync_target; // as those of the file, by this lane's positions
+};
+
+// Where the calling thread writes. Without a reference: the answer is the file's if its handle is valid afterwards.
+inline write_stream &stream_of_caller(file &f) noexcept {
+  if (!f.by_thread.load(std::memory_order_relaxed)) return f.out; // both are published with the slot
+  return f.lanes.load(std::memory_order_relaxed)[this_thread() % limits::lanes_max].out;
+}
+
+// Before the first write of a life into a lane: the flush lane looks at those with a bit.
+inline void note_lane(file &f) noexcept {
+  if (!f.by_thread.load(std::memory_order_relaxed)) return;
+  const std::uint32_t bit = 1u << this_thread() % limits::lanes_max;
+  // seq_cst: before the writer's look at `dirty`; pairs with each_stream of a lane that has lowered it.
+  if (!(f.lanes_used.load(std::memory_order_relaxed) & bit)) f.lanes_used.fetch_or(bit, std::memory_order_seq_cst);
+}
+
+// fn(stream, flush target, sync target), for all that were written to.
+template<class Fn> void each_stream(file &f, Fn fn) noexcept {
+  if (!f.by_thread.load(std::memory_order_relaxed)) return fn(f.out, f.flush_target, f.sync_target);
+  write_lane *lanes = f.lanes.load(std::memory_order_relaxed);
+  for (std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); used; used &= used - 1) {
+    write_lane &l = lanes[std::countr_zero(used)];
+    fn(l.out, l.flush_target, l.sync_target);
+  }
+}
+
+inline std::uint64_t accepted_by(file &f) noexcept {
+  std::uint64_t n = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.accepted(); });
+  return n;
+}
+
+// Worth a flusher's while. A chunk that is being filled does not count: each lane has one.
+inline bool backlog_of(const file &f) noexcept {
+  return f.out.backlog(static_cast<std::uint32_t>(std::popcount(f.lanes_used.load(std::memory_order_relaxed))));
+}
+
+// For a new life. 0 or -ENOMEM.
+int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thread) noexcept;
+void close_streams(file &f) noexcept; // no more writers
+
+} // namespace ef
+#endif
