@@ -96,6 +96,14 @@ void write_and_check(const std::string &dir, const shape &s) {
   assert_int_equal(bytes, accepted);
 }
 
+// Each thread's lines are in its order in either.
+void in_both_orders(const std::string &dir, shape s) {
+  for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) {
+    s.options.order = order;
+    write_and_check(dir, s);
+  }
+}
+
 // The long run is done once, on the disk; the other modes have a tenth.
 long lines_of(const core::mode &m, long usual, long many) {
   return core::amount(usual, many) / (m.faults ? 20 : m.no_nowait ? 10 : m.under ? 4 : 1);
@@ -103,13 +111,22 @@ long lines_of(const core::mode &m, long usual, long many) {
 
 void four_threads_write_into_one_file(void **) {
   core::in_each_mode([](const std::string &dir, const core::mode &m) {
-    write_and_check(dir, {4, 1, lines_of(m, 50000, 1000000), {}});
+    in_both_orders(dir, {4, 1, lines_of(m, 50000, 1000000), {}});
   });
 }
 
 void eight_threads_write_into_64_files(void **) {
   core::in_each_mode([](const std::string &dir, const core::mode &m) {
-    write_and_check(dir, {8, 64, lines_of(m, 25000, 500000), {}});
+    in_both_orders(dir, {8, 64, lines_of(m, 25000, 500000), {}});
+  });
+}
+
+// Then some share a lane.
+void more_threads_than_lanes(void **) {
+  core::in_each_mode([](const std::string &dir, const core::mode &m) {
+    ef_file_options o{};
+    o.order = EF_ORDER_THREAD;
+    write_and_check(dir, {40, 1, lines_of(m, 2000, 20000), o});
   });
 }
 
@@ -118,8 +135,7 @@ void eight_threads_write_into_64_files(void **) {
 void many_files_lose_their_lone_writer(void **) {
   faulty::heal();
   std::string dir = core::directory("/dev/shm");
-  for (long round = 0, rounds = core::amount(60, 3000); round < rounds; ++round)
-    write_and_check(dir, {4, 16, 1200, {}});
+  for (long round = 0, rounds = core::amount(60, 3000); round < rounds; ++round) in_both_orders(dir, {4, 16, 1200, {}});
   core::remove(dir);
 }
 
@@ -127,10 +143,10 @@ void a_small_budget_and_a_waiting_caller_change_nothing(void **) {
   core::in_each_mode([](const std::string &dir, const core::mode &m) {
     ef_file_options o{};
     o.write_buffer_max = 128 * 1024;
-    write_and_check(dir, {4, 2, lines_of(m, 10000, 200000), o});
+    in_both_orders(dir, {4, 2, lines_of(m, 10000, 200000), o});
     o.when_full = EF_FULL_WAIT;
     o.flush_interval_ms = 1;
-    write_and_check(dir, {4, 2, lines_of(m, 10000, 200000), o});
+    in_both_orders(dir, {4, 2, lines_of(m, 10000, 200000), o});
   });
 }
 
@@ -291,6 +307,7 @@ int main(int, char **argv) {
       cmocka_unit_test(the_checks_find_lost_torn_and_exchanged_records),
       cmocka_unit_test(four_threads_write_into_one_file),
       cmocka_unit_test(eight_threads_write_into_64_files),
+      cmocka_unit_test(more_threads_than_lanes),
       cmocka_unit_test(many_files_lose_their_lone_writer),
       cmocka_unit_test(a_small_budget_and_a_waiting_caller_change_nothing),
       cmocka_unit_test(calls_land_in_the_order_in_which_they_happened),
