@@ -38,6 +38,26 @@ static void as_c11(const char *header, const char *more) {
 
 static void as_cxx20(const char *header) { compiles_alone(header, setting("CXX", "c++"), "-x c++ -std=c++20"); }
 
+static void efio_hpp_compiles_alone(void **state) {
+  (void)state;
+  as_cxx20("efio.hpp");
+}
+
+static void parts_of_efio_hpp_compile_alone(void **state) {
+  static const char *const parts[] = {"result", "port", "request", "file", "ostream", "job"};
+  (void)state;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i) {
+    char header[64];
+    snprintf(header, sizeof header, "efio/%s.hpp", parts[i]);
+    as_cxx20(header);
+  }
+}
+
+static void efio_hpp_compiles_without_exceptions_and_types(void **state) {
+  (void)state;
+  compiles_alone("efio.hpp", setting("CXX", "c++"), "-x c++ -std=c++20 -fno-exceptions -fno-rtti");
+}
+
 static void without(const char *loop) {
   if (strcmp(setting(loop, "yes"), "yes") != 0) skip();
 }
@@ -108,6 +128,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(efio_h_compiles_alone_as_c11),
     cmocka_unit_test(efio_h_compiles_alone_as_cxx20),
+    cmocka_unit_test(efio_hpp_compiles_alone),
+    cmocka_unit_test(parts_of_efio_hpp_compile_alone),
+    cmocka_unit_test(efio_hpp_compiles_without_exceptions_and_types),
     cmocka_unit_test(efio_ev_h_compiles_alone_as_c11),
     cmocka_unit_test(efio_ev_h_compiles_alone_as_cxx20),
     cmocka_unit_test(efio_uv_h_compiles_alone_as_c11),

@@ -16,7 +16,7 @@ in_build() { ${MAKE:-make} -s -f "$S/Makefile" B="$B" DESTDIR="$work/root" prefi
 
 in_build install
 root=$work/root/opt/efio
-for file in bin/efio share/man/man1/efio.1 include/efio.h \
+for file in bin/efio share/man/man1/efio.1 include/efio.h include/efio.hpp \
   lib/libefio.a lib/libefio.so lib/libefio.so.0 lib/pkgconfig/efio.pc; do
   test -e "$root/$file" || { echo "not installed: $file"; exit 1; }
 done
@@ -52,6 +52,21 @@ for how in shared static; do
 done
 if ldd "$work/static" | grep -q libefio; then echo "the static program wants the shared library"; exit 1; fi
 if ldd "$root/lib/libefio.so" | grep -q 'libstdc++'; then echo "libefio.so wants libstdc++"; exit 1; fi
+
+# The C++ face, from where it was put.
+cat >"$work/user.cc" <<'END'
+#include <efio.hpp>
+#include <fcntl.h>
+int main(int argc, char **argv) {
+  auto file = ef::file::open(argv[argc - 1], O_WRONLY | O_CREAT | O_TRUNC, {.mode = 0600});
+  return file && file->write("hello\n") && file->close() && ef_drain(nullptr, 10000) == 0 ? 0 : 1;
+}
+END
+# shellcheck disable=SC2046
+${CXX:-c++} -std=c++20 "$work/user.cc" $(flags --cflags --libs efio) -o "$work/cxx"
+rm -f "$work/out"
+LD_LIBRARY_PATH=$root/lib "$work/cxx" "$work/out"
+[ "$(cat "$work/out")" = hello ] || { echo "C++: wrong bytes"; exit 1; }
 
 # Each adapter: its header, its flags, and a name of it.
 for part in efio-ev efio-uv; do

@@ -24,6 +24,13 @@ describe() {
     -e "s|@VERSION@|$VERSION|; s|@URING_LIBS@|$URING_LIBS|" "$1" >"$2"
 }
 
+# The C++ face: one header for users, and those that it is made of.
+cxx() {
+  put "$S/include/efio.hpp" "$include/efio.hpp" 644
+  for file in "$S"/include/efio/*.hpp; do put "$file" "$include/efio/${file##*/}" 644; done
+  [ "$action" = install ] || rmdir "$include/efio" 2>/dev/null || true
+}
+
 for part in $PARTS; do
   case $part in
     efio) home=src header=efio.h ;;
@@ -31,6 +38,7 @@ for part in $PARTS; do
   esac
   say "$part: $include, $lib"
   put "$S/include/$header" "$include/$header" 644
+  [ "$part" != efio ] || cxx
   put "$B/lib$part.a" "$lib/lib$part.a" 644
   if [ "$action" = uninstall ] || [ -e "$B/lib$part.so" ]; then
     put "$B/lib$part.so.$VERSION" "$lib/lib$part.so.$VERSION" 755
