@@ -190,6 +190,9 @@ $(B)/obj/tests/%.o: $(S)/tests/%.cc $(CONFIG)
 	$(call say,CXX tests/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) $(EF_CXXFLAGS) $(TEST_INCLUDES) $(CXXFLAGS))
 
+# The C++ face has more to offer where there are exceptions.
+$(B)/obj/tests/test_hpp_throws.o: EF_CXXFLAGS := $(filter-out -fno-exceptions -fno-rtti,$(EF_CXXFLAGS))
+
 $(B)/obj/bench/%.o: $(S)/bench/%.cc $(CONFIG)
 	$(call say,CXX bench/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(COMMON) -I$(S)/bench \
@@ -259,8 +262,8 @@ ifneq ($(HAVE_CMOCKA),yes)
 endif
 
 # What reads through a port runs on both engines: on the one that is chosen here, and on threads.
-READING := $(filter $(patsubst %,$(B)/tests/%,test_ev_% test_uv_% test_requests% test_streams test_trouble test_news \
-  test_calls test_child stress_ev_% stress_uv_% stress_requests% stress_news stress_model stress_races),$(TESTS))
+READING := $(filter $(patsubst %,$(B)/tests/%,test_ev_% test_uv_% test_hpp% test_requests% test_streams test_trouble \
+  test_news test_calls test_child stress_ev_% stress_uv_% stress_requests% stress_news stress_model stress_races),$(TESTS))
 ON_THREADS := engine=threads $(READING)
 
 check: build-tests $(BENCH)
