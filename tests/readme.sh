@@ -10,6 +10,7 @@ fi
 work=$(mktemp -d "$B/readme.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 cc=${CC:-cc}
+cxx="${CXX:-c++} -std=c++20 -Wextra"
 export LD_LIBRARY_PATH="$B${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 flags="-Wall -Werror ${SAN:+-fsanitize=$SAN} -I$S/include"
 bad=0
@@ -27,12 +28,13 @@ readme_program() {
     inside' "$S/README.md"
 }
 
-# Examples of a page: displays of the section EXAMPLES, each into DIRECTORY/NAME-NUMBER.c, as a reader would see them.
+# Examples of a page: displays of the section EXAMPLES, each into DIRECTORY/NAME-NUMBER.c (.cc of a .hpp), as a reader
+# would see them.
 page_examples() {
-  awk -v to="$2/$(basename "$1")" '
+  awk -v to="$2/$(basename "$1")" -v suffix="$(case $1 in *.hpp.*) echo .cc ;; *) echo .c ;; esac)" '
     /^\.Sh / { section = $2 }
     section != "EXAMPLES" { next }
-    /^\.Bd / { inside = 1; file = to "-" ++number ".c"; next }
+    /^\.Bd / { inside = 1; file = to "-" ++number suffix; next }
     /^\.Ed/ { inside = 0; next }
     inside { gsub(/\\&/, ""); gsub(/\\(e|\\)/, "\\"); gsub(/\\-/, "-"); print >file }' "$1"
 }
@@ -51,12 +53,14 @@ libraries() { # SOURCE
   esac
 }
 
+compiler() { case $1 in *.cc) echo "$cxx" ;; *) echo "$cc" ;; esac; }
+
 # run SOURCE LINE: it prints a file of some size byte for byte, a missing one not at all, and logs the line.
 run() {
-  program=${1%.c}
+  program=${1%.c*}
   rm -f "$work/print.log"
   # shellcheck disable=SC2046,SC2086 # lists of words
-  if ! $cc $flags "$1" -L"$B" $(libraries "$1") -lefio -o "$program"; then
+  if ! $(compiler "$1") $flags "$1" -L"$B" $(libraries "$1") -lefio -o "$program"; then
     complain "$1: does not build"
     return
   fi
@@ -74,11 +78,15 @@ run() {
 }
 
 seq 1 400000 >"$work/input"
-for name in print_ev.c print_uv.c; do
+for name in print_ev.c print_uv.c print.cc; do
   readme_program $name >"$work/$name"
   [ -s "$work/$name" ] || { complain "README.md: no program $name"; continue; }
   possible "$work/$name" || continue
-  case $name in *_ev*) run "$work/$name" "printed by libev" ;; *) run "$work/$name" "printed by libuv" ;; esac
+  case $name in
+    *_ev*) run "$work/$name" "printed by libev" ;;
+    *_uv*) run "$work/$name" "printed by libuv" ;;
+    *) run "$work/$name" "printed by coroutine" ;;
+  esac
 done
 
 # The one for random reads: blocks in the order of the arguments, from a loop of its own.
@@ -101,15 +109,17 @@ mkdir "$work/man"
 for page in "$S"/man/*.[37]; do
   [ ! -e "$page" ] || page_examples "$page" "$work/man"
 done
-for source in "$work"/man/*.c; do
+for source in "$work"/man/*.c "$work"/man/*.cc; do
   [ -e "$source" ] || continue
   case $(head -n 1 "$source") in '#include'*) ;; *) continue ;; esac
   possible "$source" || continue
   # shellcheck disable=SC2086
-  $cc $flags -fsyntax-only "$source" || complain "${source##*/}: does not compile"
+  $(compiler "$source") $flags -fsyntax-only "$source" || complain "${source##*/}: does not compile"
   tried=$((tried + 1))
 done
-[ ! -e "$work/man/efio.7-1.c" ] || run "$work/man/efio.7-1.c" ""
+for source in "$work/man/efio.7-1.c" "$work/man/efio.hpp.3-1.cc"; do
+  [ ! -e "$source" ] || run "$source" ""
+done
 
 [ $tried -gt 0 ] || { echo "nothing to try"; exit 1; }
 [ $bad = 1 ] || echo "$tried examples work"
