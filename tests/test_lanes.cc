@@ -156,6 +156,28 @@ void all_threads_share_the_budget(void **) {
   assert_int_equal(core::contents(dir + "/budget").size(), taken);
 }
 
+// Also by the shortest way, by which a thread goes on in the chunk that it has.
+void nobody_writes_after_the_close(void **) {
+  for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) {
+    ef_file_options o = by_thread();
+    o.order = order;
+    const int fd = open_log("closed", o);
+    std::atomic<int> step{0};
+    std::thread writer([&] {
+      const std::string line(100, 'x');
+      for (int i = 0; i < 3000; ++i) core::write(fd, line);
+      step = 1;
+      while (step != 2) ::usleep(100);
+      FAILS_WITH(ef_write(fd, line.data(), line.size()), EBADF);
+    });
+    while (step != 1) ::usleep(100);
+    core::close(fd);
+    step = 2;
+    writer.join();
+    assert_int_equal(core::contents(dir + "/closed").size(), 300'000);
+  }
+}
+
 // A slot's next life has the other order.
 void an_order_is_for_one_life(void **) {
   for (int i = 0; i < 40; ++i) {
@@ -184,7 +206,8 @@ int main() {
       cmocka_unit_test(only_what_is_written_has_it),           cmocka_unit_test(a_large_write_is_taken_in_part),
       cmocka_unit_test(a_sync_covers_what_every_thread_wrote), cmocka_unit_test(short_writes_part_no_record),
       cmocka_unit_test(a_full_disk_keeps_the_lines_of_all),    cmocka_unit_test(an_error_sticks_for_all_threads),
-      cmocka_unit_test(all_threads_share_the_budget),          cmocka_unit_test(an_order_is_for_one_life),
+      cmocka_unit_test(all_threads_share_the_budget),          cmocka_unit_test(nobody_writes_after_the_close),
+      cmocka_unit_test(an_order_is_for_one_life),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
   if (!failed) core::remove(dir);
