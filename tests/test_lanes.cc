@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Writes in the order of threads: what is refused, what the calls answer, what a sync covers, and what errors do.
 #include "faulty.hh"
+#include "stress.hh"
 
 #include "core.hh"
 
@@ -129,7 +130,7 @@ void an_error_sticks_for_all_threads(void **) {
   in_threads(4, [&](int) {
     ssize_t r;
     while ((r = ef_write(fd, "lost\n", 5)) == 5) ::usleep(1000);
-    assert_int_equal(errno, EIO);
+    stress::require(r == -1 && errno == EIO, "the error sticks");
   });
   faulty::heal();
   FAILS_WITH(ef_close(fd), EIO); // and it is closed
@@ -147,7 +148,7 @@ void all_threads_share_the_budget(void **) {
   in_threads(8, [&](int) {
     const std::string line(1000, 'x');
     while (ef_write(fd, line.data(), line.size()) > 0) taken += 1000;
-    assert_int_equal(errno, EAGAIN);
+    stress::require(errno == EAGAIN, "the budget is full");
   });
   assert_true(taken <= (1 << 20) && taken > (1 << 20) / 4);
   faulty::heal();
@@ -165,10 +166,10 @@ void nobody_writes_after_the_close(void **) {
     std::atomic<int> step{0};
     std::thread writer([&] {
       const std::string line(100, 'x');
-      for (int i = 0; i < 3000; ++i) core::write(fd, line);
+      for (int i = 0; i < 3000; ++i) stress::require(ef_write(fd, line.data(), line.size()) == 100, "it is taken");
       step = 1;
       while (step != 2) ::usleep(100);
-      FAILS_WITH(ef_write(fd, line.data(), line.size()), EBADF);
+      stress::require(ef_write(fd, line.data(), line.size()) == -1 && errno == EBADF, "the file is closed");
     });
     while (step != 1) ::usleep(100);
     faulty::now.hung = faulty::every_file; // what it has is not taken from it by being written
@@ -207,10 +208,14 @@ int main() {
   faulty::install();
   dir = core::directory();
   const CMUnitTest tests[] = {
-      cmocka_unit_test(only_what_is_written_has_it),           cmocka_unit_test(a_large_write_is_taken_in_part),
-      cmocka_unit_test(a_sync_covers_what_every_thread_wrote), cmocka_unit_test(short_writes_part_no_record),
-      cmocka_unit_test(a_full_disk_keeps_the_lines_of_all),    cmocka_unit_test(an_error_sticks_for_all_threads),
-      cmocka_unit_test(all_threads_share_the_budget),          cmocka_unit_test(nobody_writes_after_the_close),
+      cmocka_unit_test(only_what_is_written_has_it),
+      cmocka_unit_test(a_large_write_is_taken_in_part),
+      cmocka_unit_test(a_sync_covers_what_every_thread_wrote),
+      cmocka_unit_test(short_writes_part_no_record),
+      cmocka_unit_test(a_full_disk_keeps_the_lines_of_all),
+      cmocka_unit_test(an_error_sticks_for_all_threads),
+      cmocka_unit_test(all_threads_share_the_budget),
+      cmocka_unit_test(nobody_writes_after_the_close),
       cmocka_unit_test(an_order_is_for_one_life),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
