@@ -8,7 +8,7 @@
  *
  * Threads. "Any thread" means concurrently with everything but ef_close of the same number by its owner. "One reader"
  * means one thread at a time per file; a second one is answered EBUSY. "Owner" means the thread that drains the port:
- * one at a time, a second one is answered EBUSY. Nothing here is async-signal-safe.
+ * one at a time, a second one is answered EBUSY. Nothing here is async-signal-safe but ef_crash_flush.
  *
  * After fork(2) every handle and port made before it answers ECHILD in the child; the child may make new ones. */
 #ifndef EFIO_H
@@ -112,6 +112,7 @@ typedef struct ef_file_options {
   int cache;                  /* EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT */
   int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
   int order;                  /* of writes: EF_ORDER_CALL, EF_ORDER_THREAD */
+  unsigned durable_interval_ms; /* > 0: accepted bytes are made durable so often by themselves, at most 3600000 */
 } ef_file_options;
 
 /* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers
@@ -315,6 +316,21 @@ off_t ef_seek(int fd, off_t offset, int whence);
  * outside 1..1024, ENOMEM; or the error that sticks. */
 ssize_t ef_write(int fd, const void *buf, size_t len);
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt);
+
+/* ef_write, and a number in *seq for ef_synced_up_to, if bytes were taken. Any thread. Also EFAULT seq NULL. */
+ssize_t ef_write_seq(int fd, const void *buf, size_t len, uint64_t *seq);
+
+/* Is what was written up to this number of ef_write_seq on stable storage? 1; 0: not yet, ask for it by ef_sync, or
+ * durable_interval_ms brings it. Numbers of one file rise in each thread; with EF_ORDER_CALL in all. Any thread. EBADF
+ * not open or not for writing, EINVAL a number of another file; the errno of the failed open, the error that sticks. */
+int ef_synced_up_to(int fd, uint64_t seq);
+
+/* For the handler of a deadly signal: has the background threads write out what all files have accepted, and waits at
+ * most timeout_ms (-1 = for ever). The answer is the number of files that have something left: a call of ef_write that
+ * the signal has interrupted holds back what came behind it in its file, and a signal in a background thread ends what
+ * that thread was doing. Nothing is made durable beyond the kernel. Async-signal-safe, the only call that is; any
+ * thread. In a fork child 0: what the parent accepted is the parent's. */
+int ef_crash_flush(int timeout_ms);
 
 /* Asks for one event: arms those bits of EF_READ, EF_WRITE, EF_OPEN, EF_SYNC, EF_CLOSE that are not true already. > 0:
  * these are true now and nothing was armed; 0: armed, one shot. data is handed back in events of this file. events 0

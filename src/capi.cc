@@ -3,6 +3,7 @@
 #include "capi.hh"
 
 #include "clock.hh"
+#include "durable.hh"
 #include "lanes.hh"
 #include "opener.hh"
 #include "port.hh"
@@ -65,19 +66,6 @@ void help_along(file &f, unsigned events) noexcept {
   if (!(events & EF_WRITE) || !f.can_write) return;
   flush_now(f);
   if (!here()->chunks.may_take_large()) await_chunk(f);
-}
-
-// A request for durability of all accepted so far; its number, to be compared with syncs_done. tell: by an event as
-// well.
-std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
-  *target = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
-    const std::uint64_t accepted = s.accepted();
-    raise(sync_target, accepted);
-    *target += accepted;
-  }); // before the counts; pairs with serve_syncs, as they do
-  if (tell) f.tells_wanted.fetch_add(1, std::memory_order_seq_cst);
-  return f.syncs_wanted.fetch_add(1, std::memory_order_seq_cst) + 1;
 }
 
 // Until something may have changed, at most so long. Of what this thread has under way nobody else hears.
@@ -195,6 +183,30 @@ ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {
   file_reference f(fd);
   if (f.error()) return answer<ssize_t>(f.error());
   return answer(bad ? bad : write_file(*f, iov, iovcnt, total));
+}
+
+ssize_t ef_write_seq(int fd, const void *buf, size_t len, uint64_t *seq) {
+  if (!seq) return answer<ssize_t>(-EFAULT);
+  const ssize_t n = ef_write(fd, buf, len);
+  if (n < 0) return n;
+  file_reference f(fd);
+  *seq = f.error() ? UINT64_MAX : sequence_of_caller(*f); // closed by another thread meanwhile
+  return n;
+}
+
+int ef_synced_up_to(int fd, uint64_t seq) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!f->can_write) return answer(-EBADF);
+  if (int e = sticking(*f)) return answer(-e);
+  return answer(synced_up_to(*f, seq));
+}
+
+int ef_crash_flush(int timeout_ms) {
+  const int saved = errno;
+  const int left = here() ? flush_before_crash(deadline_ns(timeout_ms)) : 0;
+  errno = saved;
+  return left;
 }
 
 int ef_watch(int fd, unsigned events, void *data) {

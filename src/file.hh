@@ -92,8 +92,8 @@ struct file {
   bool can_read, can_write, append, make_durable_parent;
   int flags, dirfd; // of open; dirfd is ours, or AT_FDCWD
   mode_t mode;
-  char *path; // ours; null for adopted descriptors
-  std::int64_t flush_interval_ns;
+  char *path;                                          // ours; null for adopted descriptors
+  std::int64_t flush_interval_ns, durable_interval_ns; // the latter 0: durable when asked for
   int when_full;
   int window_most;
   // ---- set by the opener before state says open
@@ -112,14 +112,14 @@ struct file {
   file_node ready_node;
   std::atomic<std::uint64_t> readiness;
   std::atomic<void *> data;
-  std::atomic<int> pins; // life, listed, two timers, starved: the slot is freed with the last
+  std::atomic<int> pins; // life, listed, three timers, starved: the slot is freed with the last
   event_count<> changed; // ef_wait sleeps here
 
   // ---- flush lane (flusher.cc)
   job flush_job;
   std::atomic<lane_state> lane;
-  timer age_timer, retry_timer;
-  std::atomic<bool> aging, retrying;
+  timer age_timer, retry_timer, durable_timer;
+  std::atomic<bool> aging, retrying, ensuring; // these timers are in
   std::atomic<bool> closing, starved;
   file_node starved_node;
   std::atomic<std::uint64_t> syncs_wanted;    // requests so far

@@ -4,6 +4,7 @@
 
 #include "cache.hh"
 #include "clock.hh"
+#include "durable.hh"
 #include "lanes.hh"
 #include "port.hh"
 #include "process.hh"
@@ -33,6 +34,10 @@ void add_timer(file &f, timer &t, std::atomic<bool> &in, std::int64_t delay_ns) 
   here()->time.add(&t);
 }
 
+void ensure_durable(file &f) noexcept {
+  if (f.durable_interval_ns) add_timer(f, f.durable_timer, f.ensuring, f.durable_interval_ns);
+}
+
 void timer_fired(file &f, std::atomic<bool> &in) noexcept {
   // An exchange: the look at `dirty` must not come before it. Pairs with mark_dirty, which raises that and then adds.
   in.exchange(false, std::memory_order_seq_cst);
@@ -47,6 +52,21 @@ void age_fired(timer *t) {
 void retry_fired(timer *t) {
   file &f = *static_cast<file *>(t->owner);
   timer_fired(f, f.retrying);
+}
+
+// What was accepted since the last time becomes durable by itself, as long as there is something.
+void durable_fired(timer *t) {
+  file &f = *static_cast<file *>(t->owner);
+  f.ensuring.exchange(false, std::memory_order_seq_cst); // as timer_fired
+  if (!f.closing.load(std::memory_order_seq_cst) && !f.error.load(std::memory_order_relaxed)) {
+    if (f.synced.load(std::memory_order_acquire) < accepted_by(f)) { // pairs with the lane
+      std::uint64_t target;
+      request_sync(f, false, &target);
+      schedule_flush(f);
+    }
+    if (f.dirty.load(std::memory_order_seq_cst)) ensure_durable(f);
+  }
+  unpin(f);
 }
 
 // The timers of a file that is closed have nothing to wait for: they would keep its slot.
@@ -158,7 +178,7 @@ bool serve_syncs(file &f) noexcept {
     if (error)
       fail(f, error); // final: the kernel tells a lost page only once
     else
-      f.synced.store(written, std::memory_order_release); // pairs with ef_wait, counters
+      note_synced(f, written);
   }
   f.sync_error.store(error, std::memory_order_release);  // pairs with event_of, ef_wait
   f.syncs_done.store(wanted, std::memory_order_seq_cst); // pairs with ef_wait
@@ -234,6 +254,7 @@ void release(job *j) {
   move_state(f, file_state::closed);
   end_timer(f, f.age_timer, f.aging);
   end_timer(f, f.retry_timer, f.retrying);
+  end_timer(f, f.durable_timer, f.ensuring);
   f.home->files.fetch_sub(1, std::memory_order_release); // before the news: then the port can be freed
   post(f, EF_CLOSE);
   note_stale(f);
@@ -285,6 +306,7 @@ void mark_dirty(file &f) noexcept {
   if (f.dirty.exchange(true, std::memory_order_seq_cst)) return; // pairs with settle
   port_busy(*f.home);
   add_timer(f, f.age_timer, f.aging, f.flush_interval_ns);
+  ensure_durable(f);
 }
 
 void schedule_release(file &f) noexcept { here()->flushers.submit(&f.release_job); }
@@ -329,6 +351,7 @@ void init_flushing(file &f) noexcept {
   f.release_job = {{}, release, &f};
   f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
   f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};
+  f.durable_timer = {{}, {}, nullptr, nullptr, 0, durable_fired, timer_ended, &f};
   f.starved_node = {{}, &f};
   f.ready_node = {{}, &f};
 }

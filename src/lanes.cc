@@ -22,6 +22,7 @@ int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thre
     lanes[i].out.open(pool, chunks_max, &f.out);
     lanes[i].flush_target.store(0, std::memory_order_relaxed);
     lanes[i].sync_target.store(0, std::memory_order_relaxed);
+    lanes[i].synced.store(0, std::memory_order_relaxed);
   }
   return 0;
 }

@@ -13,7 +13,7 @@ namespace ef {
 // at the price of a swap a call. Lanes belong to the slot of the file for good.
 struct write_lane {
   write_stream out;
-  std::atomic<std::uint64_t> flush_target, sync_target; // as those of the file, by this lane's positions
+  std::atomic<std::uint64_t> flush_target, sync_target, synced; // as those of the file, by this lane's positions
 };
 
 // Where the calling thread writes. Without a reference: the answer is the file's if its handle is valid afterwards.

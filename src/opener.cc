@@ -48,6 +48,7 @@ int read_options(const ef_file_options *given, ef_file_options *out) noexcept {
   if (out->write_buffer_max < write_buffer_least || out->write_buffer_max > write_buffer_most) return -EINVAL;
   if (out->read_ahead_max < read_ahead_least || out->read_ahead_max > read_ahead_most) return -EINVAL;
   if (out->flush_interval_ms > flush_interval_most_ms) return -EINVAL;
+  if (out->durable_interval_ms > flush_interval_most_ms) return -EINVAL;
   if (out->order != EF_ORDER_CALL && out->order != EF_ORDER_THREAD) return -EINVAL;
   if (out->cache < EF_CACHE_NORMAL || out->cache > EF_CACHE_DIRECT) return -EINVAL;
   if (out->pattern < EF_PATTERN_ADAPTIVE || out->pattern > EF_PATTERN_RANDOM) return -EINVAL;
@@ -143,9 +144,10 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->path = nullptr;
   f->osfd = -1;
   f->flush_interval_ns = std::int64_t{o.flush_interval_ms} * 1'000'000;
+  f->durable_interval_ns = std::int64_t{o.durable_interval_ms} * 1'000'000;
   f->when_full = o.when_full;
   f->seekable = f->pollable = f->in_memory = false;
-  for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->closing, &f->starved, &f->parent_synced})
+  for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->ensuring, &f->closing, &f->starved, &f->parent_synced})
     a->store(false, std::memory_order_relaxed);
   for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Positions in the order of calls count the file's bytes; in the order of threads they name the lane, too.
+#include "durable.hh"
+
+#include "clock.hh"
+#include "flusher.hh"
+#include "lanes.hh"
+#include "process.hh"
+
+#include <cerrno>
+#include <ctime>
+
+namespace ef {
+namespace {
+
+constexpr unsigned lane_shift = 56; // 0: no lane
+constexpr std::uint64_t position_mask = (std::uint64_t{1} << lane_shift) - 1;
+
+// With a reference for the length of the call; handles whose life is over are passed over.
+template<class Fn> void each_open_file(Fn fn) noexcept {
+  for (std::uint32_t i = 0, n = files.high_water(); i < n; ++i) {
+    file *f;
+    if (files.get(files.handle_of(i), &f) != 0) continue;
+    if (f->can_write) fn(*f);
+    if (files.put(i)) schedule_release(*f);
+  }
+}
+
+bool has_something_left(file &f) noexcept {
+  const std::uint64_t done = f.written.load(std::memory_order_acquire) + f.lost.load(std::memory_order_relaxed);
+  return done < accepted_by(f) && !f.error.load(std::memory_order_acquire); // both pair with the lane
+}
+
+} // namespace
+
+std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
+  *target = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
+    const std::uint64_t accepted = s.accepted();
+    raise(sync_target, accepted); // before the counts; pairs with serve_syncs, as they do
+    *target += accepted;
+  });
+  if (tell) f.tells_wanted.fetch_add(1, std::memory_order_seq_cst);
+  return f.syncs_wanted.fetch_add(1, std::memory_order_seq_cst) + 1;
+}
+
+void note_synced(file &f, std::uint64_t written) noexcept {
+  if (f.by_thread.load(std::memory_order_relaxed))
+    for (unsigned i = 0; i < limits::lanes_max; ++i) {
+      write_lane &l = f.lanes.load(std::memory_order_relaxed)[i];
+      l.synced.store(l.out.consumed(), std::memory_order_release); // pairs with synced_up_to
+    }
+  f.synced.store(written, std::memory_order_release); // pairs with ef_wait, counters, synced_up_to
+}
+
+std::uint64_t sequence_of_caller(file &f) noexcept {
+  const std::uint64_t at = stream_of_caller(f).accepted();
+  if (!f.by_thread.load(std::memory_order_relaxed)) return at;
+  return at | (this_thread() % limits::lanes_max + 1) << lane_shift;
+}
+
+int synced_up_to(file &f, std::uint64_t sequence) noexcept {
+  const std::uint64_t lane = sequence >> lane_shift, at = sequence & position_mask;
+  const bool by_thread = f.by_thread.load(std::memory_order_relaxed);
+  if (by_thread ? lane == 0 || lane > limits::lanes_max : lane != 0) return -EINVAL;
+  const std::atomic<std::uint64_t> &synced =
+      by_thread ? f.lanes.load(std::memory_order_relaxed)[lane - 1].synced : f.synced;
+  return synced.load(std::memory_order_acquire) >= at; // pairs with note_synced
+}
+
+int flush_before_crash(std::int64_t deadline) noexcept {
+  each_open_file([](file &f) { flush_now(f); });
+  for (;;) {
+    int left = 0;
+    each_open_file([&](file &f) { left += has_something_left(f); });
+    if (left == 0 || left_ns(deadline) == 0) return left;
+    const timespec nap{0, 1'000'000};
+    ::nanosleep(&nap, nullptr);
+  }
+}
+
+} // namespace ef
