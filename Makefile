@@ -110,10 +110,14 @@ BENCH_SOURCES := $(if $(filter yes,$(HAVE_SPDLOG)),$(call found,bench/*.cc))
 TEST_SOURCES := $(if $(filter yes,$(HAVE_CMOCKA)),$(call found,tests/test_*.c tests/test_*.cc tests/stress_*.cc))
 SHELL_TESTS := $(call found,tests/*.sh)
 
-# What needs a loop is left out where the loop's library or its adapter is.
+# What needs a loop, or a library for logs, is left out where that is.
 needs_ev = $(foreach f,$(1),$(if $(filter test_ev_% stress_ev_% %_ev,$(basename $(notdir $(f)))),$(f)))
 needs_uv = $(foreach f,$(1),$(if $(filter test_uv_% stress_uv_% %_uv,$(basename $(notdir $(f)))),$(f)))
-possible = $(filter-out $(if $(EV_SOURCES),,$(call needs_ev,$(1))) $(if $(UV_SOURCES),,$(call needs_uv,$(1))),$(1))
+needs_spdlog = $(filter %/spdlog_sink %/spdlog_sink.cc,$(1))
+needs_fmt = $(filter %/print %/print.cc,$(1))
+possible = $(filter-out $(if $(EV_SOURCES),,$(call needs_ev,$(1))) $(if $(UV_SOURCES),,$(call needs_uv,$(1))) \
+  $(if $(filter yes,$(HAVE_SPDLOG)),,$(call needs_spdlog,$(1))) \
+  $(if $(filter yes,$(HAVE_FMT)),,$(call needs_fmt,$(1))),$(1))
 TEST_SOURCES := $(call possible,$(TEST_SOURCES))
 EXAMPLE_SOURCES := $(call possible,$(EXAMPLE_SOURCES))
 
@@ -182,6 +186,9 @@ $(B)/obj/examples/%.o: $(S)/examples/%.cc $(CONFIG)
 	$(call say,CXX examples/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(PUBLIC_COMMON) $(CXXFLAGS))
 
+$(B)/obj/examples/spdlog_sink.o: PUBLIC_COMMON += $(SPDLOG_CFLAGS)
+$(B)/obj/examples/print.o: PUBLIC_COMMON += $(FMT_CFLAGS)
+
 $(B)/obj/tests/%.o: $(S)/tests/%.c $(CONFIG)
 	$(call say,CC tests/$*)
 	$(call compile,$(CC) $(CPPFLAGS) $(EF_CFLAGS) $(TEST_INCLUDES) $(CFLAGS))
@@ -223,6 +230,8 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 EXAMPLES := $(if $(CAPI),$(call programs,$(EXAMPLE_SOURCES)))
 $(call needs_ev,$(EXAMPLES)): LOOP_LIBS = -lefio-ev $(EV_LIBS)
 $(call needs_uv,$(EXAMPLES)): LOOP_LIBS = -lefio-uv $(UV_LIBS)
+$(call needs_spdlog,$(EXAMPLES)): LOOP_LIBS = $(SPDLOG_LIBS)
+$(call needs_fmt,$(EXAMPLES)): LOOP_LIBS = $(FMT_LIBS)
 $(B)/examples/%: $(B)/obj/examples/%.o $(SHARED)
 	$(call say,LD examples/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \

@@ -31,6 +31,7 @@ find_missing() {
   header liburing.h liburing-dev
   cmocka
   pkg-config --exists spdlog 2>/dev/null || need libspdlog-dev
+  pkg-config --exists fmt 2>/dev/null || need libfmt-dev
 }
 
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
