@@ -30,6 +30,7 @@ int main(int argc, char **argv) try {
   for (auto &t : all) t.join();
 
   std::printf("%llu dropped\n", static_cast<unsigned long long>(sink->dropped()));
+  std::fflush(stdout);
   const auto durable = sink->file().wait(EF_SYNC, -1);
   if (!durable) std::fprintf(stderr, "spdlog_sink: %s: %s\n", argv[1], durable.error().message().c_str());
   return !durable;

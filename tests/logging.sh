@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# examples/spdlog_sink and examples/print: every line of every thread is in the file, whole and in its thread's order; or
-# was counted as dropped.
+# examples/spdlog_sink and examples/print: every line of every thread is in the file, whole and in its thread's order,
+# or was counted as dropped.
 set -u
 work=$(mktemp -d "${TMPDIR:-$B}/logging.XXXXXX") || exit 1
 trap '[ -z "$(jobs -p)" ] || kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
