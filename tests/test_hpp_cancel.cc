@@ -150,6 +150,60 @@ void a_port_that_goes_resumes_nobody(void **) {
   assert_false(a.done() || b.done());
 }
 
+// Resumed before the sleep, it may be what the caller waits for.
+void a_wait_does_not_sleep_over_what_it_resumed(void **) {
+  hpp::on_each_engine([](ef::port &p) {
+    hpp::full_pipe pipe(dir + "/asleep");
+    int over = 0;
+    std::error_code end;
+    ef::file f = pipe.open(p);
+    hpp::until(p, [&] { return *p.dispatch() == 0; });
+    const ef::job j = wait_for_room(f, over, end);
+    ::alarm(60);
+    GOOD(f.close());
+    assert_int_equal(*p.wait(-1), 1);
+    ::alarm(0);
+    assert_true(j.done() && end.value() == ECANCELED);
+    ::unlink((dir + "/asleep").c_str());
+  });
+}
+
+// What closes goes on where nobody takes the events, and whoever takes them later hears of it, to no harm.
+void a_borrowed_port_is_given_back(void **) {
+  ef_port *shared = ef_port_new(nullptr);
+  hpp::full_pipe pipe(dir + "/borrowed");
+  int over = 0;
+  std::error_code end;
+  ef::job j;
+  {
+    ef::port loan(shared);
+    j = close_it(pipe.open(loan), end, over);
+  }
+  pipe.leave();
+  ef::port loan(shared);
+  hpp::until(loan, [&] { return loan.stats()->files == 0; });
+  GOOD(loan.dispatch());
+  assert_int_equal(over, 0);
+  assert_false(j.done());
+  j.cancel();
+  assert_int_equal(ef_port_free(shared), 0);
+}
+
+void many_requests_on_a_port_of_others_are_told_in_one_turn(void **) {
+  const std::string path = dir + "/others", all = core::pattern(50000);
+  auto f = ef::file::open(path.c_str(), O_RDWR | O_CREAT);
+  int over = 0;
+  std::vector<ef::job> jobs;
+  for (std::size_t i = 0; i < 50; ++i) jobs.push_back(write_at(*f, all, i * 1000, 1000, over));
+  ef::port loan(ef_port_default());
+  GOOD(f->wait(EF_OPEN, core::patience_ms));
+  ::usleep(20000); // so that many are told together
+  hpp::until(loan, [&] { return over == 50; });
+  GOOD(f->close());
+  GOOD(loan.drain(core::patience_ms));
+  assert_true(core::contents(path) == all);
+}
+
 void without_a_port_of_ours_nothing_but_requests_is_awaited(void **) {
   auto f = ef::file::open((dir + "/default").c_str(), O_RDWR | O_CREAT);
   int over = 0;
@@ -179,6 +233,9 @@ int main() {
       cmocka_unit_test(a_request_whose_coroutine_is_destroyed_is_waited_for),
       cmocka_unit_test(a_file_that_is_closed_cancels_who_waits),
       cmocka_unit_test(a_port_that_goes_resumes_nobody),
+      cmocka_unit_test(a_wait_does_not_sleep_over_what_it_resumed),
+      cmocka_unit_test(a_borrowed_port_is_given_back),
+      cmocka_unit_test(many_requests_on_a_port_of_others_are_told_in_one_turn),
       cmocka_unit_test(without_a_port_of_ours_nothing_but_requests_is_awaited),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -64,6 +64,7 @@ struct watched : link { // in the port's ring while it closes
 class event_wait;
 class close_wait;
 void request_over(ef_request *q) noexcept;
+bool resumed_later(const ef_request *q) noexcept; // an ef::request on an ef::port
 
 inline bool counters(int fd, ef_file_counters &c) noexcept {
   c.size = sizeof c;
@@ -100,6 +101,7 @@ class port {
     o.arg = options.arg;
     port_ = ef_port_new(&o);
     error_ = port_ ? 0 : errno;
+    level_ = !options.wake; // a wake is not repeated before the queue was empty
   }
   // Takes the events of a port that is somebody else's, such as ef_port_default(), and that nobody else drains.
   explicit port(ef_port *borrowed) noexcept : port_(borrowed), owned_(false), error_(borrowed ? 0 : EINVAL) {}
@@ -111,7 +113,12 @@ class port {
     while (requests_ > 0 && wait_and_take()) {}
     while (!ready_.alone()) ready_.next->leave();
     if (port_ && owned_) ef_port_abandon(port_);
-    while (!closing_.alone()) forget(static_cast<detail::watched *>(closing_.next));
+    while (!closing_.alone()) {
+      auto *s = static_cast<detail::watched *>(closing_.next);
+      s->leave();
+      while (!s->waiting.alone()) s->waiting.next->leave();
+      if (owned_) delete s; // otherwise its event comes to whoever takes them next
+    }
   }
 
   explicit operator bool() const noexcept { return port_ != nullptr; }
@@ -126,12 +133,13 @@ class port {
   // destroy the port. Errors of ef_port_next.
   result<int> dispatch() {
     int ran = run_ready();
-    for (;;) {
+    for (int round = 0; round < rounds || !level_; ++round) {
       const int n = take();
       if (n < 0) return last_failure();
       ran += run_ready();
-      if (n < batch) return ran;
+      if (n < batch) break;
     }
+    return ran;
   }
 
   // ef_port_submit, just before the loop polls. It also resumes who was told of an end outside of dispatch(): because
@@ -143,13 +151,16 @@ class port {
 
   // A loop for those who have none: waits for events, at most so long (-1: for ever), and dispatches them.
   result<int> wait(int timeout_ms) {
-    auto submitted = submit();
-    if (!submitted) return failure{submitted.error().value()};
+    const int ran = run_ready(); // perhaps what the caller waits for
+    const auto submitted = submit();
+    if (!submitted) return submitted;
     const auto bell = fd();
     if (!bell) return bell;
     pollfd p{*bell, POLLIN, 0};
-    if (::poll(&p, 1, timeout_ms) < 0 && errno != EINTR) return last_failure();
-    return dispatch();
+    if (::poll(&p, 1, ran > 0 ? 0 : timeout_ms) < 0 && errno != EINTR) return last_failure();
+    const auto more = dispatch();
+    if (!more) return more;
+    return ran + *more;
   }
 
   // ef_drain: until nothing that was accepted is unwritten. Blocks.
@@ -173,6 +184,7 @@ class port {
   friend void detail::request_over(ef_request *q) noexcept;
 
   static constexpr int batch = 64;
+  static constexpr int rounds = 16; // then the loop has its turn, and comes back
 
   int run_ready() {
     int ran = 0;
@@ -184,8 +196,8 @@ class port {
     return ran;
   }
 
-  // Nobody is resumed in here, so that what the events point to stays while they are looked at; `done` of others last,
-  // for what their events point to stays by contract.
+  // Nobody of ours is resumed in here, so that what the events point to stays while they are looked at. `done` of
+  // others comes last: what is left then are requests that were not told yet, and those stay by contract.
   int take() {
     ef_event events[batch];
     const int n = port_ ? ef_port_next(port_, events, batch) : (errno = error_, -1);
@@ -193,7 +205,7 @@ class port {
       ef_event &e = events[i];
       if (!(e.events & EF_REQUEST))
         deliver(e);
-      else if (auto *q = static_cast<ef_request *>(e.data); q->done == detail::request_over)
+      else if (auto *q = static_cast<ef_request *>(e.data); detail::resumed_later(q))
         q->done(q);
       else
         continue;
@@ -266,7 +278,7 @@ class port {
   }
 
   ef_port *port_ = nullptr;
-  bool owned_ = true;
+  bool owned_ = true, level_ = false;
   int error_ = 0;
   int requests_ = 0;     // under way
   detail::link ready_;   // to be resumed

@@ -79,6 +79,7 @@ class request {
   friend class file;
   friend class detail::request_wait;
   friend void detail::request_over(ef_request *q) noexcept;
+  friend bool detail::resumed_later(const ef_request *q) noexcept;
 
   // The answer of the C call that was given q_.
   result<std::size_t> begun(ssize_t n, port *home) noexcept {
@@ -108,6 +109,10 @@ inline void request_wait::await_suspend(std::coroutine_handle<> w) noexcept {
   request_.waits_ = this;
 }
 inline result<std::size_t> request_wait::await_resume() const noexcept { return request_.outcome(); }
+
+inline bool resumed_later(const ef_request *q) noexcept {
+  return q->done == request_over && static_cast<const request *>(q->data)->home_;
+}
 
 inline void request_over(ef_request *q) noexcept {
   auto &r = *static_cast<request *>(q->data);
