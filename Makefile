@@ -164,6 +164,20 @@ $(B)/obj/lockfree/%.o: $(S)/lockfree/%.c $(CONFIG)
 	$(call say,CC lockfree/$*)
 	$(call compile,$(CC) $(CPPFLAGS) $(EF_CFLAGS) $(CFLAGS))
 
+# Loggers that the benchmark measures where they are installed.
+ifeq ($(HAVE_GLOG),yes)
+LOGGER_CFLAGS += -DEF_HAVE_GLOG=1 $(GLOG_CFLAGS)
+LOGGER_LIBS += $(GLOG_LIBS)
+endif
+ifeq ($(HAVE_LOG4CPLUS),yes)
+LOGGER_CFLAGS += -DEF_HAVE_LOG4CPLUS=1 $(LOG4CPLUS_CFLAGS)
+LOGGER_LIBS += $(LOG4CPLUS_LIBS)
+endif
+ifeq ($(HAVE_BOOST_LOG),yes)
+LOGGER_CFLAGS += -DEF_HAVE_BOOST_LOG=1 -DBOOST_LOG_DYN_LINK
+LOGGER_LIBS += -lboost_log -lboost_filesystem -lboost_thread -lboost_system
+endif
+
 # Adapters, tests, examples and the benchmark see the loops' headers too; adapters, examples and the tool nothing of the
 # inside.
 PUBLIC_COMMON := $(filter-out -I%,$(COMMON)) -I$(S)/include $(EV_CFLAGS) $(UV_CFLAGS)
@@ -203,7 +217,7 @@ $(B)/obj/tests/test_hpp_throws.o: EF_CXXFLAGS := $(filter-out -fno-exceptions -f
 $(B)/obj/bench/%.o: $(S)/bench/%.cc $(CONFIG)
 	$(call say,CXX bench/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(COMMON) -I$(S)/bench \
-	  $(EV_CFLAGS) $(UV_CFLAGS) $(SPDLOG_CFLAGS) $(CXXFLAGS))
+	  $(EV_CFLAGS) $(UV_CFLAGS) $(SPDLOG_CFLAGS) $(LOGGER_CFLAGS) $(CXXFLAGS))
 
 $(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
 	$(call say,CXX tools/efio/$*)
@@ -244,7 +258,7 @@ $(B)/efio: $(call objects,$(TOOL_SOURCES)) $(B)/libefio.a
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $^ $(URING_LIBS) $(LIBS) -o $@)
 
 BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench))
-BENCH_LIBS = $(SPDLOG_LIBS) \
+BENCH_LIBS = $(SPDLOG_LIBS) $(LOGGER_LIBS) \
   $(if $(shell grep -l benchmark/benchmark.h $(addprefix $(S)/,$(BENCH_SOURCES))),$(BENCHMARK_LIBS))
 $(B)/efio-bench: $(call objects,$(BENCH_SOURCES)) $(STATIC)
 	$(call say,LD $(@F))

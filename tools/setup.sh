@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Installs what building, testing and the demo need and this machine lacks; silent when nothing is missing. A file given
-# as argument is touched if something was installed.
+# Installs what building, testing and the demo need and this machine lacks, and the loggers that the benchmark measures
+# beside efio, which it can do without; silent when nothing is missing. A file given as argument is touched if something
+# was installed.
 set -u
 stamp=${1-}
-packages=
+packages= wishes=
 
 need() { packages="$packages $1"; }
+wish() { wishes="$wishes $1"; }
 tool() { command -v "$1" >/dev/null 2>&1 || need "$2"; }
 header() { printf '#include <stdio.h>\n#include <%s>\n' "$1" | ${CC:-cc} -E - >/dev/null 2>&1 || need "$2"; }
 # cmocka.h wants these before it.
@@ -32,6 +34,14 @@ find_missing() {
   cmocka
   pkg-config --exists spdlog 2>/dev/null || need libspdlog-dev
   pkg-config --exists fmt 2>/dev/null || need libfmt-dev
+}
+
+find_wishes() {
+  wishes=
+  pkg-config --exists libglog 2>/dev/null || wish libgoogle-glog-dev
+  pkg-config --exists log4cplus 2>/dev/null || wish liblog4cplus-dev
+  printf '#if !__has_include(<boost/log/core.hpp>)\n#error\n#endif\n' | ${CXX:-g++} -E -x c++ - >/dev/null 2>&1 ||
+    wish libboost-log-dev
 }
 
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
@@ -63,4 +73,17 @@ if [ -n "$packages" ]; then
     exit 1
   fi
   [ -z "$stamp" ] || touch "$stamp"
+fi
+
+# Nobody is asked for a password for these, and nothing depends on them.
+find_wishes
+if [ -n "$wishes" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  as_root=
+  echo "  SETUP$wishes"
+  # shellcheck disable=SC2086 # a list of words
+  if apt install --no-install-recommends $wishes >/dev/null 2>&1; then
+    [ -z "$stamp" ] || touch "$stamp"
+  else
+    echo "not installed, the benchmark leaves them out:$wishes" >&2
+  fi
 fi
