@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace bench {
 
@@ -23,9 +24,23 @@ class line_cycle {
   alignas(64) char text_[lines * line_bytes];
 };
 
-// Empty if the file holds nothing but whole lines, count of each thread, each thread's in their order; else what is
-// wrong.
-std::string check_lines(const std::string &path, int threads, std::size_t count);
+// Lines that are told apart by their numbers, for files in which some may be missing.
+class numbered_line {
+ public:
+  explicit numbered_line(int thread);
+  const char *number(std::size_t n); // valid until the next call
+
+ private:
+  alignas(64) char text_[line_bytes];
+};
+
+// Empty if the file holds, behind a heading of so many lines, nothing but whole lines, counts[t] of thread t, each
+// thread's in their order; else what is wrong.
+std::string check_lines(const std::string &path, const std::vector<std::size_t> &counts, int heading = 0);
+
+// Empty if the file holds nothing but whole numbered lines, each thread's in their order, none twice; else what is
+// wrong. Counts those of each thread.
+std::string check_numbered(const std::string &path, int heading, std::vector<std::size_t> *counts);
 
 } // namespace bench
 #endif

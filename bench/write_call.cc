@@ -61,7 +61,7 @@ class caller {
     out_->finish();
     out_.reset();
     if (!kind_.file) return;
-    std::string wrong = check_lines(path_, 1, count_);
+    std::string wrong = check_lines(path_, {count_}, kind_.heading);
     unlink(path_.c_str());
     if (!wrong.empty()) fail("%s", wrong.c_str());
   }

@@ -3,19 +3,19 @@
 // takes.
 #include "harness.hh"
 
-#include "files.hh"
 #include "lines.hh"
+#include "memory.hh"
 #include "timing.hh"
 #include "writers.hh"
 
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
-#include <cstring>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <thread>
+#include <vector>
 
 namespace bench {
 namespace {
@@ -30,18 +30,9 @@ struct extent {
 
 struct run_result {
   double seconds, cpu_seconds;
-  std::size_t lines;
+  std::vector<std::size_t> lines; // of each thread
   std::uint64_t waits;
 };
-
-// Kilobytes by the name of a line of /proc/self/status.
-double status_kb(const char *name) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE *)> in(std::fopen("/proc/self/status", "re"), std::fclose);
-  char line[256];
-  while (in && std::fgets(line, sizeof line, in.get()))
-    if (std::strncmp(line, name, std::strlen(name)) == 0) return std::atof(line + std::strlen(name) + 1);
-  return 0;
-}
 
 class run {
  public:
@@ -59,8 +50,7 @@ class run {
     for (std::thread &t : others) t.join();
     out_->finish();
     double seconds = static_cast<double>(now_ns() - begin_) / 1e9;
-    return {seconds, used.cpu_seconds(), std::accumulate(written_.begin(), written_.end(), std::size_t{0}),
-            out_->waits()};
+    return {seconds, used.cpu_seconds(), written_, out_->waits()};
   }
 
  private:
@@ -84,54 +74,55 @@ class run {
   std::atomic<bool> go_{false};
 };
 
-// All lines of a short run arrive, whole and in order.
-void check(const writer_kind &kind, const std::string &path, int threads) {
-  std::size_t lines = run(kind, path, threads, {probe_lines, 60}).result().lines;
-  std::string wrong = check_lines(path, threads, lines / static_cast<std::size_t>(threads));
+// All lines have arrived, whole, those of each thread in their order.
+run_result checked_run(const writer_kind &kind, const std::string &path, int threads, extent most) {
+  run_result r = run(kind, path, threads, most).result();
+  std::string wrong = check_lines(path, r.lines, kind.heading);
   unlink(path.c_str());
   if (!wrong.empty()) fail("%s", wrong.c_str());
+  return r;
 }
 
 void measure(const writer_kind &kind, const std::string &path, int threads, double seconds, double *values) {
   double before = status_kb("VmRSS:");
-  check(kind, path, threads);
-  run_result r = run(kind, path, threads, {lines_most, seconds}).result();
-  double bytes = static_cast<double>(r.lines * line_bytes);
-  if (file_size(path) != r.lines * line_bytes) fail("lines are missing");
-  unlink(path.c_str());
-  values[0] = static_cast<double>(r.lines) / r.seconds / 1e6;
-  values[1] = r.cpu_seconds / (bytes / 1e9);
+  checked_run(kind, path, threads, {probe_lines, 60});
+  run_result r = checked_run(kind, path, threads, {lines_most, seconds});
+  double lines = static_cast<double>(std::accumulate(r.lines.begin(), r.lines.end(), std::size_t{0}));
+  values[0] = lines / r.seconds / 1e6;
+  values[1] = r.cpu_seconds / (lines * line_bytes / 1e9);
   values[2] = (status_kb("VmHWM:") - before) / 1024;
   values[3] = static_cast<double>(r.waits);
 }
 
-row make_row(const std::string &directory, const char *name, const char *title, int threads) {
-  const writer_kind *kinds[] = {&write_blocks,
-                                &efio_writer,
-                                threads == 1 ? &stdio_unlocked : &stdio_locked,
-                                &two_buffers,
-                                threads == 1 ? &spdlog_sync_single : &spdlog_sync,
-                                &spdlog_async,
-                                &write_each};
+row make_row(const std::string &directory, const std::string &name, const std::string &title, int threads) {
   row r{name,
         title,
         {{"M lines/s", 2}, {"CPU s/GB", 2}, {"peak MiB", 1, false}, {"waits", 0, false}},
         {},
         write_blocks.name};
-  for (const writer_kind *kind : kinds)
+  for (const writer_kind *kind : file_writers(threads))
     r.variants.push_back({kind->name, [=, path = directory + "/lines"](double seconds, double *values) {
                             measure(*kind, path, threads, seconds, values);
                           }});
-  r.warm_up = false; // each measurement begins with a check
+  r.comparisons = {{efio_writer.name, write_blocks.name, {0, 1}},
+                   {efio_writer.name, (threads == 1 ? stdio_unlocked : stdio_locked).name, {0, 1}}};
+  r.warm_up = false; // each measurement begins with a short run
   return r;
 }
 
 void add_rows(const options &o, std::vector<row> *rows) {
-  rows->push_back(make_row(o.directory, "lines-1", "sustained, final flush included: 1 thread, disk", 1));
-  rows->push_back(make_row(o.directory, "lines-4", "sustained, final flush included: 4 threads, one file, disk", 4));
+  auto add = [&](const std::string &directory, const char *suffix, const char *place) {
+    for (int threads : {1, 2, 4}) {
+      std::string n = std::to_string(threads);
+      rows->push_back(make_row(directory, "lines-" + n + suffix,
+                               "sustained, final flush included: " + n +
+                                   (threads == 1 ? " thread, " : " threads, one file, ") + place,
+                               threads));
+    }
+  };
+  add(o.directory, "", "disk");
   if (o.memory_directory.empty()) return;
-  rows->push_back(make_row(o.memory_directory, "lines-1-shm", "the same: 1 thread, /dev/shm", 1));
-  rows->push_back(make_row(o.memory_directory, "lines-4-shm", "the same: 4 threads, one file, /dev/shm", 4));
+  add(o.memory_directory, "-shm", "/dev/shm");
   rows->back().goals.push_back({"4 threads into one file on /dev/shm, M lines/s", efio_writer.name, "", 0, false, 10});
 }
 

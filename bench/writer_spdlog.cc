@@ -52,8 +52,8 @@ std::unique_ptr<writer> open_async(const std::string &path, int) {
 
 } // namespace
 
-const writer_kind spdlog_sync_single{"spdlog sync, one thread", open_single};
-const writer_kind spdlog_sync{"spdlog sync", open_shared};
+const writer_kind spdlog_sync_single{"spdlog sync, one thread", open_single, callers::one};
+const writer_kind spdlog_sync{"spdlog sync", open_shared, callers::many};
 const writer_kind spdlog_async{"spdlog async", open_async};
 
 } // namespace bench

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Copying into a ring, efio, write(2) and stdio.
+// Copying into a ring, write(2), and the list of all writers.
 #include "writers.hh"
 
 #include "harness.hh"
 #include "timing.hh"
 
-#include <efio.h>
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 namespace bench {
@@ -32,61 +29,29 @@ void write_all(int fd, const char *data, std::size_t n) {
 // ---- The limit: a copy, and nothing else
 class ring_writer final : public writer {
  public:
-  explicit ring_writer(std::size_t size) : writer(put), size_(size), ring_(new char[size]()) {}
-
- private:
-  [[gnu::noinline]] static void put(void *lane, const char *text, std::size_t n) {
-    auto *w = static_cast<ring_writer *>(lane);
-    if (w->at_ + n > w->size_) w->at_ = 0;
-    std::memcpy(w->ring_.get() + w->at_, text, n);
-    w->at_ += n;
-    keep(w); // the bytes may be read from now on
-  }
-  std::size_t size_, at_ = 0;
-  std::unique_ptr<char[]> ring_;
-};
-
-template<std::size_t size> std::unique_ptr<writer> open_ring(const std::string &, int) {
-  return std::make_unique<ring_writer>(size);
-}
-
-// ---- efio: EAGAIN waits as a program without a loop does
-class ef_writer final : public writer {
- public:
-  ef_writer(const std::string &path, int threads) : writer(put), lanes_(static_cast<std::size_t>(threads)) {
-    fd_ = ef_open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (fd_ < 0 || ef_wait(fd_, EF_OPEN, 10'000) != EF_OPEN) fail("ef_open: %s", std::strerror(errno));
-    for (ef_lane &l : lanes_) l.fd = fd_;
+  ring_writer(std::size_t size, int threads) : writer(put), lanes_(static_cast<std::size_t>(threads)) {
+    for (ring_lane &l : lanes_) l = {size, 0, std::vector<char>(size)};
   }
   void *lane(int thread) override { return &lanes_[static_cast<std::size_t>(thread)]; }
-  void finish() override {
-    if (ef_close(fd_) < 0 || ef_drain(nullptr, 30'000) < 0) fail("ef_close: %s", std::strerror(errno));
-  }
-  std::uint64_t waits() override {
-    std::uint64_t n = 0;
-    for (const ef_lane &l : lanes_) n += l.waits;
-    return n;
-  }
 
  private:
-  struct alignas(128) ef_lane {
-    int fd;
-    std::uint64_t waits = 0;
+  struct alignas(128) ring_lane {
+    std::size_t size, at;
+    std::vector<char> ring;
   };
   [[gnu::noinline]] static void put(void *lane, const char *text, std::size_t n) {
-    auto *l = static_cast<ef_lane *>(lane);
-    if (ef_write(l->fd, text, n) != static_cast<ssize_t>(n)) put_later(l, text, n);
+    auto *l = static_cast<ring_lane *>(lane);
+    if (l->at + n > l->size) l->at = 0;
+    std::memcpy(l->ring.data() + l->at, text, n);
+    l->at += n;
+    keep(l); // the bytes may be read from now on
   }
-  [[gnu::noinline]] static void put_later(ef_lane *l, const char *text, std::size_t n) {
-    do {
-      if (errno != EAGAIN) fail("ef_write: %s", std::strerror(errno));
-      ++l->waits;
-      if (ef_wait(l->fd, EF_WRITE, 10'000) <= 0) fail("ef_wait: no room in 10 s");
-    } while (ef_write(l->fd, text, n) != static_cast<ssize_t>(n));
-  }
-  std::vector<ef_lane> lanes_;
-  int fd_;
+  std::vector<ring_lane> lanes_;
 };
+
+template<std::size_t size> std::unique_ptr<writer> open_ring(const std::string &, int threads) {
+  return std::make_unique<ring_writer>(size, threads);
+}
 
 // ---- write(2), one call a line
 class call_writer final : public writer {
@@ -143,33 +108,10 @@ class block_writer final : public writer {
   std::vector<block_lane> lanes_;
 };
 
-// ---- stdio, with a buffer as large as a chunk of ours
-class stdio_writer final : public writer {
- public:
-  stdio_writer(const std::string &path, line_fn *put) : writer(put), file_(std::fopen(path.c_str(), "we")) {
-    if (!file_ || std::setvbuf(file_, nullptr, _IOFBF, block_bytes) != 0) fail("fopen: %s", std::strerror(errno));
-  }
-  void finish() override {
-    if (std::fclose(file_) != 0) fail("fclose: %s", std::strerror(errno));
-  }
-  [[gnu::noinline]] static void put_unlocked(void *lane, const char *text, std::size_t n) {
-    if (fwrite_unlocked(text, 1, n, static_cast<stdio_writer *>(lane)->file_) != n) fail("fwrite_unlocked");
-  }
-  [[gnu::noinline]] static void put_locked(void *lane, const char *text, std::size_t n) {
-    if (std::fwrite(text, 1, n, static_cast<stdio_writer *>(lane)->file_) != n) fail("fwrite");
-  }
-
- private:
-  std::FILE *file_;
-};
-
 } // namespace
 
-const writer_kind memcpy_small{"memcpy, 64 KiB ring", open_ring<65536>, false};
-const writer_kind memcpy_large{"memcpy, 4 MiB ring", open_ring<4 << 20>, false};
-const writer_kind efio_writer{"ef_write", [](const std::string &path, int threads) -> std::unique_ptr<writer> {
-                                return std::make_unique<ef_writer>(path, threads);
-                              }};
+const writer_kind memcpy_small{"memcpy, 64 KiB ring", open_ring<65536>, callers::any, 0, false};
+const writer_kind memcpy_large{"memcpy, 4 MiB ring", open_ring<4 << 20>, callers::any, 0, false};
 const writer_kind write_each{"write(2)", [](const std::string &path, int) -> std::unique_ptr<writer> {
                                return std::make_unique<call_writer>(path);
                              }};
@@ -177,12 +119,15 @@ const writer_kind write_blocks{"write(2), 64 KiB blocks",
                                [](const std::string &path, int threads) -> std::unique_ptr<writer> {
                                  return std::make_unique<block_writer>(path, threads);
                                }};
-const writer_kind stdio_unlocked{"fwrite_unlocked, 64 KiB buffer",
-                                 [](const std::string &path, int) -> std::unique_ptr<writer> {
-                                   return std::make_unique<stdio_writer>(path, stdio_writer::put_unlocked);
-                                 }};
-const writer_kind stdio_locked{"fwrite, 64 KiB buffer", [](const std::string &path, int) -> std::unique_ptr<writer> {
-                                 return std::make_unique<stdio_writer>(path, stdio_writer::put_locked);
-                               }};
+std::vector<const writer_kind *> file_writers(int threads) {
+  const writer_kind *all[] = {&write_blocks,   &efio_writer, &stdio_unlocked,     &stdio_locked,
+                              &stream_writer,  &two_buffers, &spdlog_sync_single, &spdlog_sync,
+                              &spdlog_async,   &glog_writer, &boost_sync,         &boost_async,
+                              &log4cplus_file, &write_each,  &uv_lines,           &uv_batches};
+  std::vector<const writer_kind *> able;
+  for (const writer_kind *kind : all)
+    if (threads == 1 ? kind->threads != callers::many : kind->threads != callers::one) able.push_back(kind);
+  return able;
+}
 
 } // namespace bench
