@@ -20,6 +20,7 @@ struct options {
   double seconds = 0.2;             // one measurement takes about so long
   double loop_seconds = 0.5;        // the same of many reads in a loop
   double idle_seconds = 10;         // the idle library is watched for so long
+  double stall_seconds = 2;         // the disk stands still for so long
   std::size_t cold_bytes = 1 << 30; // of the file that is read cold
   int repetitions = 5;
 };

@@ -79,6 +79,7 @@ void be_quick(options *o) {
   o->seconds = 0.02;
   o->loop_seconds = 0.2;
   o->idle_seconds = 1;
+  o->stall_seconds = 0.5;
   o->cold_bytes = 256u << 20;
 }
 
