@@ -18,6 +18,10 @@ class histogram {
     ++counts_[place_of(static_cast<std::uint64_t>(std::max<std::int64_t>(ns, 0)))];
     ++all_;
   }
+  void add(const histogram &other) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+    all_ += other.all_;
+  }
   double count() const { return static_cast<double>(all_); }
   double us(double share) const {
     auto wanted = static_cast<std::uint64_t>(share * count());

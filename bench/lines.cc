@@ -57,7 +57,7 @@ std::string check_lines(const std::string &path, const std::vector<std::size_t> 
   for (std::size_t t = 0; t < counts.size(); ++t) expected.emplace_back(static_cast<int>(t));
   std::vector<std::size_t> seen(counts.size());
   std::string wrong = each_line(path, heading, [&](const char *line) {
-    auto t = static_cast<std::size_t>(line[0] - 'A');
+    auto t = static_cast<std::size_t>(static_cast<unsigned char>(line[0]) - 'A');
     return t < seen.size() && std::memcmp(line, expected[t].at(seen[t]++), line_bytes) == 0;
   });
   for (std::size_t t = 0; wrong.empty() && t < counts.size(); ++t)
@@ -70,7 +70,7 @@ std::string check_numbered(const std::string &path, int heading, std::vector<std
   std::vector<std::size_t> next(counts->size());
   counts->assign(counts->size(), 0);
   return each_line(path, heading, [&](const char *line) {
-    auto t = static_cast<std::size_t>(line[0] - 'A');
+    auto t = static_cast<std::size_t>(static_cast<unsigned char>(line[0]) - 'A');
     std::size_t n = std::strtoull(std::string(line + 1, digits).c_str(), nullptr, 10);
     if (t >= next.size() || n < next[t]) return false;
     if (std::memcmp(line, numbered_line(static_cast<int>(t)).number(n), line_bytes) != 0) return false;
