@@ -18,7 +18,9 @@ constexpr std::size_t buffer_bytes = 65536;
 class stdio_writer final : public writer {
  public:
   stdio_writer(const std::string &path, line_fn *put) : writer(put), file_(std::fopen(path.c_str(), "we")) {
-    if (!file_ || std::setvbuf(file_, nullptr, _IOFBF, buffer_bytes) != 0) fail("fopen: %s", std::strerror(errno));
+    // Without a buffer of the caller's the C library takes one of 4 KiB, whatever size it is told.
+    if (!file_ || std::setvbuf(file_, buffer_.get(), _IOFBF, buffer_bytes) != 0)
+      fail("fopen: %s", std::strerror(errno));
   }
   void finish() override {
     if (std::fclose(file_) != 0) fail("fclose: %s", std::strerror(errno));
@@ -31,6 +33,7 @@ class stdio_writer final : public writer {
   }
 
  private:
+  std::unique_ptr<char[]> buffer_{new char[buffer_bytes]};
   std::FILE *file_;
 };
 
