@@ -171,7 +171,8 @@ LOGGER_LIBS += $(GLOG_LIBS)
 endif
 ifeq ($(HAVE_LOG4CPLUS),yes)
 LOGGER_CFLAGS += -DEF_HAVE_LOG4CPLUS=1 $(LOG4CPLUS_CFLAGS)
-LOGGER_LIBS += $(LOG4CPLUS_LIBS)
+# An object of its own: see bench/peer_log4cplus.hh.
+BENCH_OBJECTS := $(B)/bench-log4cplus.so
 endif
 ifeq ($(HAVE_BOOST_LOG),yes)
 LOGGER_CFLAGS += -DEF_HAVE_BOOST_LOG=1 -DBOOST_LOG_DYN_LINK
@@ -257,14 +258,18 @@ $(B)/efio: $(call objects,$(TOOL_SOURCES)) $(B)/libefio.a
 	$(call say,LD $(@F))
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $^ $(URING_LIBS) $(LIBS) -o $@)
 
-BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench))
+BENCH := $(if $(CAPI),$(if $(BENCH_SOURCES),$(B)/efio-bench $(BENCH_OBJECTS)))
 BENCH_LIBS = $(SPDLOG_LIBS) $(LOGGER_LIBS) \
   $(if $(shell grep -l benchmark/benchmark.h $(addprefix $(S)/,$(BENCH_SOURCES))),$(BENCHMARK_LIBS))
-$(B)/efio-bench: $(call objects,$(BENCH_SOURCES)) $(STATIC)
+$(B)/bench-log4cplus.so: $(B)/obj/bench/peer_log4cplus.o
+	$(call say,LD $(@F))
+	$(call link,$(CXX) $(CXXFLAGS) -shared -pthread $(LDFLAGS) $< $(LOG4CPLUS_LIBS) -o $@)
+
+$(B)/efio-bench: $(call objects,$(filter-out bench/peer_%,$(BENCH_SOURCES))) $(STATIC) | $(BENCH_OBJECTS)
 	$(call say,LD $(@F))
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $(filter %.o,$^) \
 	  $(filter %-ev.a %-uv.a,$^) $(B)/libefio.a $(URING_LIBS) \
-	  $(EV_LIBS) $(UV_LIBS) $(BENCH_LIBS) $(LIBS) -o $@)
+	  $(EV_LIBS) $(UV_LIBS) $(BENCH_LIBS) -ldl $(LIBS) -o $@)
 
 .SECONDARY:
 all: $(STATIC) $(SHARED) $(TOOL) $(EXAMPLES)
@@ -356,7 +361,7 @@ setup:
 clean:
 	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/everywhere-logs $(B)/asan $(B)/ubsan $(B)/tsan \
 	  $(B)/dist
-	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench.json $(B)/efio-*.tar.gz
+	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench-*.so $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(S)/Makefile

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -155,6 +156,14 @@ bool make_cold(const std::string &path) {
 std::size_t file_size(const std::string &path) {
   struct stat st;
   return stat(path.c_str(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
+}
+
+std::string program_directory() {
+  char path[PATH_MAX];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+  std::string all(path, n > 0 ? static_cast<std::size_t>(n) : 0);
+  std::size_t slash = all.rfind('/');
+  return slash == std::string::npos ? "." : all.substr(0, slash);
 }
 
 std::string make_directory(const std::string &parent) {

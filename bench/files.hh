@@ -51,6 +51,8 @@ bool make_cold(const std::string &path);
 
 std::size_t file_size(const std::string &path); // 0 if there is none
 
+std::string program_directory(); // where the running program is
+
 // A directory of our own below parent; empty: it cannot be made.
 std::string make_directory(const std::string &parent);
 void remove_directory(const std::string &path);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -35,14 +34,6 @@ void print_help() {
             "  --json FILE         the result for programs (default: bench.json beside the program)\n"
             "  --help              this\n"
             "Ends with 1 if something measured went wrong: lines missing, bytes that differ, an error.");
-}
-
-std::string program_directory() {
-  char path[PATH_MAX];
-  ssize_t n = readlink("/proc/self/exe", path, sizeof path);
-  std::string all(path, n > 0 ? static_cast<std::size_t>(n) : 0);
-  std::size_t slash = all.rfind('/');
-  return slash == std::string::npos ? "." : all.substr(0, slash);
 }
 
 std::vector<std::string> split(const char *words) {
