@@ -36,7 +36,7 @@ extern "C" {
 enum {
   EF_READ = 1,   /* ef_read, ef_readv, ef_peek are worth a call */
   EF_WRITE = 2,  /* there is room for EF_ATOMIC bytes */
-  EF_OPEN = 4,   /* the background open is over */
+  EF_OPEN = 4,   /* the background open is over, or an ef_reopen */
   EF_SYNC = 8,   /* an ef_sync is over */
   EF_CLOSE = 16, /* an ef_close is over; the number may be given to another file from now on */
   EF_ERROR = 32, /* bytes accepted before could not be written; told once per kind of trouble, without being asked */
@@ -95,11 +95,18 @@ enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
 
 /* In which order the calls of ef_write land. CALL: as they happened, over all threads. THREAD, for logs: those of each
  * thread in its order, those of different threads in pieces of about 64 KiB; up to 16 threads do not slow each other
- * down. For files that are only written (else EINVAL), and ef_seek is ESPIPE; a call takes at most EF_ATOMIC bytes. */
+ * down. For files that are only written and not rotated (else EINVAL); ef_seek is ESPIPE, ef_reopen EINVAL; a call takes
+ * at most EF_ATOMIC bytes. */
 enum { EF_ORDER_CALL = 0, EF_ORDER_THREAD = 1 };
 
 /* How the file will be read; ef_advise changes it. */
 enum { EF_PATTERN_ADAPTIVE = 0, EF_PATTERN_SEQUENTIAL = 1, EF_PATTERN_RANDOM = 2 };
+
+/* Names a log file that is rotated away: into `to`, of to_size bytes, goes the new name, looked up as `path` is (the
+ * one given to ef_open); count: rotations of this file so far, this one included. 0, or an errno: then the file stays
+ * and is written on. What has the name already is not replaced (EEXIST). On a background thread: this file's bytes
+ * wait; it must not wait for the library (ef_wait, ef_drain). */
+typedef int ef_rotate_fn(void *arg, const char *path, unsigned long count, char *to, size_t to_size);
 
 /* Set size to sizeof(ef_file_options) and zero the rest for defaults. */
 typedef struct ef_file_options {
@@ -113,6 +120,12 @@ typedef struct ef_file_options {
   int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
   int order;                  /* of writes: EF_ORDER_CALL, EF_ORDER_THREAD */
   unsigned durable_interval_ms; /* > 0: accepted bytes are made durable so often by themselves, at most 3600000 */
+  /* Rotation of files opened O_WRONLY by a path: see ef_reopen(3). 0 = off. Calls are not parted. */
+  uint64_t rotate_bytes;   /* what would make the file longer goes to a new one */
+  unsigned rotate_seconds; /* the first write so long after the open goes to a new one; up to 10 years */
+  unsigned rotate_keep;    /* without `rotate`: path.1 (the latest) .. path.N are kept; default 8, up to 1000 */
+  ef_rotate_fn *rotate;    /* NULL: as rotate_keep says */
+  void *rotate_arg;
 } ef_file_options;
 
 /* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers
@@ -304,8 +317,8 @@ int ef_cancel(ef_request *request);
  * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the
  * end). SEEK_CUR counts from the read position, on write-only files from the write position. One reader. The answer is
  * the new position. EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done or the budget is full
- * (EF_READ or, write-only, EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable; the errno of the failed open,
- * the error that sticks. */
+ * (EF_READ or, write-only, EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable, or rotated; the errno of the
+ * failed open, the error that sticks. */
 off_t ef_seek(int fd, off_t offset, int whence);
 
 /* Copies the bytes and returns; they are written out by a background thread when 256 KiB or half the budget have come
@@ -358,6 +371,16 @@ int ef_flush(int fd);
  * overlap may share an event. A failed fdatasync is final: no later ef_sync of this file succeeds. Any thread.
  * EBADF (also not for writing), the error that sticks. */
 int ef_sync(int fd);
+
+/* Opens the file's path anew, in the background, as a log file that was renamed wants it: every byte accepted before
+ * the call goes to the old file, every byte accepted after its return to the new one; what is accepted meanwhile waits
+ * in memory. No call's bytes are parted. The flags of the first open without O_TRUNC and O_EXCL; the new file is
+ * written from its end on. ef_watch or ef_wait for EF_OPEN tells when it is done; until then EF_OPEN is not true. A
+ * failed open (EF_ERROR and EF_OPEN have the errno; EINVAL: now a file of another type) leaves the old file in use,
+ * until the next ef_reopen. Calls that come before an earlier one has begun are one with it. ef_sync covers the old
+ * file, too. Any thread. EBADF not open or not for writing, EINVAL open for reading, too, or without a path (ef_fdopen,
+ * O_TMPFILE); errno of the failed open, the error that sticks. */
+int ef_reopen(int fd);
 
 /* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, needs
  * no memory. What cannot be written then (disk full, EIO) is given up: arm EF_CLOSE before, its event has the error. -1

@@ -3,6 +3,7 @@
 #ifndef EF_LOCKFREE_BYTE_STREAM_HH
 #define EF_LOCKFREE_BYTE_STREAM_HH
 
+#include "call_ends.hh"
 #include "chunk_writing.hh"
 
 #include <sys/uio.h>
@@ -257,6 +258,9 @@ template<class Pool, template<class> class Atom = std::atomic> class byte_stream
     std::uint64_t s = head_->state.load(std::memory_order_relaxed);
     return head_record_ < records_of(s) && !is_committed(head_, generation_of(s), head_record_);
   }
+
+  // Where the consumer is, since it gathered last.
+  stream_front<Atom> front() const noexcept { return {head_, head_bytes_, head_record_}; }
 
   // Bytes consumed so far. Consumer.
   std::uint64_t consumed() const noexcept {

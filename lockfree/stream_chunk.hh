@@ -20,7 +20,7 @@ template<template<class> class Atom = std::atomic> struct stream_chunk {
   Atom<std::uint64_t> position; // stream position of byte 0; stored before the chunk is linked
   Atom<std::uint64_t> previous; // chunk linked before this one, 0 = the stream was empty
   Atom<std::uint64_t> owner;    // who may use owner_store while state says owned
-  Atom<std::int64_t> base;      // file offset that byte 0 must have, -1 = goes on where the last chunk ended
+  Atom<std::int64_t> base;      // file offset that byte 0 must have, -1 = goes on where the last chunk ended; call_ends
   std::uint32_t index;          // constant after creation, as all below
   std::uint32_t bytes_max;      // at most 65536
   std::uint32_t records_max;    // at most 2048

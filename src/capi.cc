@@ -8,6 +8,7 @@
 #include "opener.hh"
 #include "port.hh"
 #include "reader.hh"
+#include "reopener.hh"
 #include "runtime.hh"
 #include "sys.hh"
 #include "writer.hh"
@@ -48,7 +49,7 @@ unsigned true_now(file &f, unsigned events) noexcept {
   unsigned now = 0;
   if ((events & EF_READ) && maybe_readable(f)) now |= EF_READ;
   if ((events & EF_WRITE) && maybe_writable(f)) now |= EF_WRITE;
-  if ((events & EF_OPEN) && state_of(f) != file_state::opening) now |= EF_OPEN;
+  if ((events & EF_OPEN) && state_of(f) != file_state::opening && !reopening(f)) now |= EF_OPEN;
   return now;
 }
 
@@ -262,6 +263,14 @@ int ef_sync(int fd) {
   request_sync(*f, true, &target);
   schedule_flush(*f);
   return 0;
+}
+
+int ef_reopen(int fd) {
+  file_reference f(fd);
+  if (f.error()) return answer(f.error());
+  if (!f->can_write) return answer(-EBADF);
+  if (int e = sticking(*f)) return answer(-e);
+  return answer(reopen_file(*f));
 }
 
 int ef_close(int fd) {

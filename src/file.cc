@@ -20,8 +20,9 @@ bool stick_error(file &f, int error) noexcept {
 
 int error_of(const file &f, unsigned bits) noexcept {
   if (int e = f.open_error.load(std::memory_order_acquire)) return e; // pairs with the opener
-  if (bits == EF_READ || bits == EF_OPEN) return 0;
-  if (int e = f.error.load(std::memory_order_acquire)) return e; // pairs with stick_error
+  if (bits == EF_READ) return 0;
+  if (bits == EF_OPEN) return f.reopen_error.load(std::memory_order_acquire); // pairs with open_anew
+  if (int e = f.error.load(std::memory_order_acquire)) return e;              // pairs with stick_error
   if (bits & EF_SYNC)
     if (int e = f.sync_error.load(std::memory_order_acquire)) return e; // pairs with the lane
   if (bits & EF_ERROR)

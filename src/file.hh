@@ -7,6 +7,7 @@
 #include "engine.hh"
 #include "event_count.hh"
 #include "read_stream.hh"
+#include "rotation_state.hh"
 #include "timekeeper.hh"
 #include "worker_pool.hh"
 #include "write_stream.hh"
@@ -134,6 +135,12 @@ struct file {
   std::atomic<int> sync_error;                // of the last one done
   std::atomic<std::uint64_t> written, synced; // stream positions
   std::atomic<bool> parent_synced;
+  // Opened anew (reopener.cc)
+  std::atomic<std::uint64_t> reopen_at; // stream position, a word of its own kind
+  std::atomic<int> reopen_error;        // of the last time
+  std::atomic<unsigned> reopened;       // a count, of descriptors replaced
+  rotation turns;                       // the lane's, but for what is fixed from the open on
+  bool left_unsynced;                   // the lane's: bytes in a file before this one, not known to be durable
   job open_job, release_job;
 
   // ---- reading: one reader at a time, who holds `reading`

@@ -9,7 +9,9 @@
 #include "port.hh"
 #include "process.hh"
 #include "reader.hh"
+#include "reopener.hh"
 #include "requester.hh"
+#include "rotator.hh"
 #include "sys.hh"
 #include "unit.hh"
 
@@ -87,6 +89,7 @@ void fail(file &f, int error) noexcept {
   close_streams(f); // writers meet the error from now on
   discard(f);
   if (first) post(f, EF_ERROR);
+  forget_reopening(f);
   post(f, EF_WRITE);
 }
 
@@ -101,66 +104,68 @@ void write_failed(file &f, int error, bool closing) noexcept {
   fail(f, error);
 }
 
-// Writes what is committed, up to a turn's worth.
-turn write_out(file &f) noexcept {
-  for (int i = 0; i < limits::flush_units_a_turn; ++i) {
-    const bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close: one try is made after it
-    const ssize_t r = write_unit(f);
-    if (r == 0) return turn::over;
-    if (r < 0) {
-      write_failed(f, static_cast<int>(-r), closing);
-      return turn::over;
-    }
-    f.written.fetch_add(static_cast<std::uint64_t>(r), std::memory_order_release); // pairs with readers of counters
-    f.trouble.store(0, std::memory_order_relaxed);
-    tell_room(f);
-  }
-  return turn::again;
-}
-
 int make_durable(file &f) noexcept {
   f.syncs.fetch_add(1, std::memory_order_relaxed);
   int r = sys->fdatasync(f.osfd);
   if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
+  if (r == 0 && f.left_unsynced) r = sys->sync_system(f.osfd);
   if (r < 0) return r;
+  f.left_unsynced = false;
   if (!f.make_durable_parent || f.parent_synced.load(std::memory_order_relaxed)) return 0;
   r = sys->sync_parent(f.dirfd, f.path);
   if (r == 0) f.parent_synced.store(true, std::memory_order_relaxed);
   return r;
 }
 
-// Whatever a sync was asked for.
-bool all_consumed(file &f) noexcept {
-  bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
-    all &= s.consumed() >= sync_target.load(std::memory_order_seq_cst); // pairs with raise()
-  });
-  return all;
+// All that belongs to the old file is written. Who has asked once for durability will ask again, when nobody can give
+// it to the old file any more. True: the lane goes on.
+bool change_file(file &f, void (*change)(file &)) noexcept {
+  const std::uint64_t written = f.written.load(std::memory_order_relaxed);
+  const bool wanted = f.durable_interval_ns || f.syncs_wanted.load(std::memory_order_seq_cst) > 0;
+  if (wanted && f.synced.load(std::memory_order_relaxed) < written) {
+    if (int r = make_durable(f)) {
+      fail(f, -r); // final, as in serve_syncs
+      return false;
+    }
+    note_synced(f, written);
+  }
+  change(f);
+  return true;
 }
 
-bool detach_all(file &f) noexcept {
-  bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.detach(); });
-  return all;
+// One unit: bytes written, or a change of files made; 0 = nothing to write now, or a negated errno.
+ssize_t flush_unit(file &f) noexcept {
+  if (f.by_thread.load(std::memory_order_relaxed)) return write_lanes(f);
+  iovec iov[limits::flush_spans];
+  std::size_t bytes;
+  const int count = gather_unit(f, iov, least_bytes(f, f.out, f.flush_target, f.sync_target, 1), &bytes);
+  const std::size_t left = bytes_to_cut(f); // after the gathering: see reopen_file
+  if (left == 0) return change_file(f, open_anew);
+  const std::size_t fit = bytes_to_rotation(f, bytes);
+  if (fit == 0) return change_file(f, rotate);
+  bytes = std::min({bytes, left, fit});
+  if (bytes == 0) return 0;
+  bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
+  ssize_t r = write_unit(f, iov, cut(iov, count, bytes), bytes);
+  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
+  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  f.out.consume(static_cast<std::size_t>(r));
+  note_written(f, r);
+  return r;
 }
 
-bool all_empty(file &f) noexcept {
-  bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.empty(); });
-  return all;
-}
-
-// Some writer was stopped in the middle.
-bool blocked(file &f) noexcept {
-  bool any = false;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { any |= s.blocked(); });
-  return any;
-}
-
-std::uint64_t chunks_given(file &f) noexcept {
-  std::uint64_t n = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.given(); });
-  return n;
+// Writes what is committed, up to a turn's worth.
+turn write_out(file &f) noexcept {
+  for (int i = 0; i < limits::flush_units_a_turn; ++i) {
+    const bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close: one try is made after it
+    ssize_t r = flush_unit(f);
+    if (r == 0) return turn::over;
+    if (r < 0) {
+      write_failed(f, static_cast<int>(-r), closing);
+      return turn::over;
+    }
+  }
+  return turn::again;
 }
 
 // Answers the requests that came before this turn; false: some of their bytes are not committed yet.
@@ -171,7 +176,7 @@ bool serve_syncs(file &f) noexcept {
   if (wanted == f.syncs_done.load(std::memory_order_relaxed)) return true;
   int error = f.error.load(std::memory_order_relaxed);
   if (!error) error = f.trouble.load(std::memory_order_relaxed);
-  if (!error && !all_consumed(f)) return false;
+  if (!error && !all_wanted_consumed(f)) return false;
   std::uint64_t written = f.written.load(std::memory_order_relaxed);
   if (!error) {
     error = -make_durable(f);
@@ -211,18 +216,20 @@ turn flush_and_sync(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
   const std::uint64_t given = chunks_given(f);
   turn t = turn::over;
-  if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed))
+  if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed)) {
     discard(f);
-  else
+    forget_reopening(f);
+  } else {
     t = write_out(f);
+  }
   bool served = serve_syncs(f);
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
-  if (chunks_given(f) != given) tell_room(f); // chunks without bytes, of ef_seek, too
-  if (clean && closing && served) return turn::ended;
+  if (chunks_given(f) != given) tell_room(f);                          // chunks without bytes, of ef_seek, too
+  if (clean && closing && served && !reopening(f)) return turn::ended; // or ef_reopen runs the lane again
   if (clean) return turn::over;
-  if (!blocked(f)) {
+  if (!some_blocked(f)) {
     if (!served || closing) return f.retrying.load(std::memory_order_relaxed) ? turn::over : turn::again;
   } else if (!served || closing || backlog_of(f)) {
     retry_in(f, limits::retry_commit_ns);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Opening and closing of a file's write streams.
+// Opening and closing of a file's write streams, and writing from lanes: pieces of whole records, in turn.
 #include "lanes.hh"
 
+#include "flusher.hh"
+#include "unit.hh"
+
+#include <algorithm>
 #include <cerrno>
 #include <new>
 
@@ -31,6 +35,128 @@ void close_streams(file &f) noexcept {
   f.out.close();
   if (!f.by_thread.load(std::memory_order_relaxed)) return;
   for (unsigned i = 0; i < limits::lanes_max; ++i) f.lanes.load(std::memory_order_relaxed)[i].out.close();
+}
+
+bool all_wanted_consumed(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
+    all &= s.consumed() >= sync_target.load(std::memory_order_seq_cst); // pairs with raise()
+  });
+  return all;
+}
+
+bool detach_all(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.detach(); });
+  return all;
+}
+
+bool all_empty(file &f) noexcept {
+  bool all = true;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.empty(); });
+  return all;
+}
+
+bool some_blocked(file &f) noexcept {
+  bool any = false;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { any |= s.blocked(); });
+  return any;
+}
+
+std::uint64_t chunks_given(file &f) noexcept {
+  std::uint64_t n = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.given(); });
+  return n;
+}
+
+void discard(file &f) noexcept {
+  std::uint64_t lost = 0;
+  each_stream(f, [&](write_stream &s, auto &, auto &) {
+    iovec iov[limits::flush_spans];
+    std::int64_t base;
+    while (int n = s.gather(iov, limits::flush_spans, SIZE_MAX / 2, &base)) {
+      const std::size_t bytes = length_of(iov, n);
+      s.consume(bytes);
+      lost += bytes;
+    }
+  });
+  f.lane_rest = 0;
+  f.lost.fetch_add(lost, std::memory_order_relaxed);
+}
+
+std::size_t least_bytes(const file &f, const write_stream &s, const std::atomic<std::uint64_t> &flush_target,
+                        const std::atomic<std::uint64_t> &sync_target, std::size_t under_pressure) noexcept {
+  const std::uint64_t done = s.consumed();
+  const bool wanted = done < flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
+                      done < sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
+  return wanted ? 1 : backlog_of(f) ? under_pressure : limits::flush_align;
+}
+
+void note_written(file &f, ssize_t n) noexcept {
+  f.written.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_release); // pairs with readers of counters
+  f.trouble.store(0, std::memory_order_relaxed);
+  tell_room(f);
+}
+
+namespace {
+
+// Of one write: so much of that lane.
+struct piece {
+  unsigned lane;
+  std::size_t bytes;
+};
+
+// Whole chunks, or what is wanted of them: the records of a lane in one piece, a record that a write has cut first.
+int gather_lane(file &f, unsigned at, bool first, iovec *iov, int most, std::size_t *bytes) noexcept {
+  write_lane &l = f.lanes.load(std::memory_order_relaxed)[at];
+  std::int64_t none;
+  int count = l.out.gather(iov, most, SIZE_MAX / 2, &none);
+  *bytes = length_of(iov, count);
+  if (first && f.lane_rest) {
+    *bytes = f.lane_rest;
+    return cut(iov, count, *bytes);
+  }
+  return *bytes < least_bytes(f, l.out, l.flush_target, l.sync_target, limits::lane_bytes_least) ? 0 : count;
+}
+
+void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noexcept {
+  for (int i = 0; i < count; ++i) {
+    const piece &p = pieces[i];
+    const std::size_t here = std::min(n, p.bytes);
+    if (here) f.lanes.load(std::memory_order_relaxed)[p.lane].out.consume(here);
+    n -= here;
+    f.lane_rest = here ? p.bytes - here : 0;
+    f.lane_at = p.lane;
+    if (here < p.bytes) return;
+    f.lane_at = (p.lane + 1) % limits::lanes_max;
+  }
+}
+
+} // namespace
+
+ssize_t write_lanes(file &f) noexcept {
+  iovec iov[limits::flush_spans];
+  piece pieces[limits::lanes_max];
+  int spans = 0, count = 0;
+  std::size_t total = 0;
+  const std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); // pairs with note_lane
+  for (unsigned i = 0; i < limits::lanes_max && total < limits::flush_unit; ++i) {
+    const unsigned at = (f.lane_at + i) % limits::lanes_max;
+    if (!(used >> at & 1)) continue;
+    const int n = gather_lane(f, at, i == 0, iov + spans, limits::lane_spans, &pieces[count].bytes);
+    if (n == 0) continue;
+    pieces[count].lane = at;
+    total += pieces[count++].bytes;
+    spans += n;
+  }
+  if (total == 0) return 0;
+  const std::size_t bytes = unit_bytes(f, total, f.write_offset.load(std::memory_order_relaxed));
+  const ssize_t r = write_unit(f, iov, cut(iov, spans, bytes), bytes);
+  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
+  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  consume_pieces(f, pieces, count, static_cast<std::size_t>(r));
+  note_written(f, r);
+  return r;
 }
 
 } // namespace ef

@@ -55,5 +55,24 @@ inline bool backlog_of(const file &f) noexcept {
 int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thread) noexcept;
 void close_streams(file &f) noexcept; // no more writers
 
+// ---- The flush lane's
+
+// Less than this is left to grow older: a flusher that runs after the writers line by line costs more than it brings.
+// under_pressure: with a backlog. Many chunks with few bytes are pieces for many places: they do not grow.
+std::size_t least_bytes(const file &f, const write_stream &s, const std::atomic<std::uint64_t> &flush_target,
+                        const std::atomic<std::uint64_t> &sync_target, std::size_t under_pressure) noexcept;
+
+// One unit of what lies in the lanes: bytes written, 0 = nothing to write now, or a negated errno.
+ssize_t write_lanes(file &f) noexcept;
+void note_written(file &f, ssize_t n) noexcept; // in the counters, and there is room
+
+// Over all streams.
+bool all_wanted_consumed(file &f) noexcept; // whatever a sync was asked for
+bool detach_all(file &f) noexcept;
+bool all_empty(file &f) noexcept;
+bool some_blocked(file &f) noexcept; // some writer was stopped in the middle
+std::uint64_t chunks_given(file &f) noexcept;
+void discard(file &f) noexcept; // everything accepted so far is given up
+
 } // namespace ef
 #endif

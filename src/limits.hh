@@ -72,6 +72,11 @@ constexpr std::size_t read_ahead_default = 1u << 20, read_ahead_least = 64 * 102
 constexpr int read_spans_max = read_ahead_most / chunk_bytes + 2 * fetch_chunks_max;
 constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 3600000;
 
+// Rotation.
+constexpr unsigned rotate_keep_default = 8, rotate_keep_most = 1000, rotate_seconds_most = 10 * 366 * 86400;
+constexpr std::int64_t rotate_retry_ns = 1'000'000'000; // after a rename or open that failed
+constexpr std::int64_t rotate_locked_ns = 10'000'000;   // another process is rotating the file
+
 // Ports.
 constexpr int stale_nodes = 64; // closed files left on a port's list before it is swept
 

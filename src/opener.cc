@@ -8,7 +8,9 @@
 #include "lanes.hh"
 #include "process.hh"
 #include "reader.hh"
+#include "reopener.hh"
 #include "requester.hh"
+#include "rotator.hh"
 #include "sys.hh"
 
 #include <fcntl.h>
@@ -169,6 +171,8 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->lane.store(lane_state::idle, std::memory_order_relaxed);
   init_flushing(*f);
   init_reading(*f, h.chunks, o.read_ahead_max);
+  init_reopening(*f);
+  init_rotation(*f, o);
   init_requests(*f);
   init_cache_mode(*f, o.cache);
   f->pattern.store(o.pattern, std::memory_order_relaxed);
@@ -199,6 +203,7 @@ int open_path(port &p, int dirfd, const char *path, int flags, mode_t mode, cons
   ef_file_options o;
   if (int r = check_flags(flags)) return r;
   if (int r = read_options(options, &o)) return r;
+  if (int r = check_rotation(o, flags)) return r;
   std::size_t n = ::strnlen(path, PATH_MAX);
   if (n == 0) return -ENOENT;
   if (n == PATH_MAX) return -ENAMETOOLONG;
@@ -221,6 +226,7 @@ int open_path(port &p, int dirfd, const char *path, int flags, mode_t mode, cons
 int open_descriptor(port &p, int osfd, const ef_file_options *options) noexcept {
   ef_file_options o;
   if (int r = read_options(options, &o)) return r;
+  if (o.rotate_bytes || o.rotate_seconds) return -EINVAL; // there is no path to rename
   int flags = ::fcntl(osfd, F_GETFL);
   if (flags < 0) return -errno;
   if ((flags & O_PATH) || (flags & O_ACCMODE) == O_ACCMODE) return -EBADF;

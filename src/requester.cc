@@ -62,6 +62,12 @@ void end(request_state &s, ssize_t result) noexcept {
   port_release(p);
 }
 
+int open_without_append(const file &f) noexcept {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
+  return sys->openat(AT_FDCWD, path, O_WRONLY, 0);
+}
+
 void launch(request_state &s) noexcept;
 
 // Whatever is written through a descriptor with O_APPEND goes to the end, and RWF_NOAPPEND (Linux 6.9) does not reach
@@ -69,12 +75,16 @@ void launch(request_state &s) noexcept;
 void open_second(job *j) {
   request_state &s = state_of_io(reinterpret_cast<io_request *>(j));
   file &f = *s.f;
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
-  const int fd = sys->openat(AT_FDCWD, path, O_WRONLY, 0);
-  int none = -1;
+  const unsigned before = f.reopened.load(std::memory_order_seq_cst);
+  int fd = open_without_append(f), none = -1;
+  if (fd >= 0) {
+    if (!f.second_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) // pairs with launch
+      sys->close(fd);
+    // Pairs with the lane, which counts and then looks for this descriptor.
+    else if (f.reopened.load(std::memory_order_seq_cst) != before)
+      fd = renew_second(f);
+  }
   if (fd < 0) return end(s, fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EOPNOTSUPP);
-  if (!f.second_fd.compare_exchange_strong(none, fd, std::memory_order_acq_rel)) sys->close(fd); // pairs with launch
   launch(s);
 }
 
@@ -353,6 +363,19 @@ void init_requests(file &f) noexcept {
   f.untaken.store(0, std::memory_order_relaxed);
   f.cancels.store(0, std::memory_order_relaxed);
   for (auto *c : {&f.hits_at, &f.misses_at, &f.bytes_at, &f.written_at}) c->store(0, std::memory_order_relaxed);
+}
+
+int renew_second(file &f) noexcept {
+  const int second = f.second_fd.load(std::memory_order_seq_cst); // pairs with open_second
+  if (second < 0) return 0;
+  for (;;) {
+    const unsigned now = f.reopened.load(std::memory_order_seq_cst);
+    const int fd = open_without_append(f);
+    if (fd < 0) return fd;
+    const int r = sys->replace(second, fd);
+    sys->close(fd);
+    if (r < 0 || f.reopened.load(std::memory_order_seq_cst) == now) return r;
+  }
 }
 
 void end_requests(file &f) noexcept {

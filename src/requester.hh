@@ -25,6 +25,9 @@ void tell_parked(file &f) noexcept;
 // A request that is over leaves the port's queue: from here on it is the caller's again.
 void take_request(file_node &n, ef_event *out) noexcept;
 
+// The file was opened anew: its second descriptor, if there is one, follows. 0 or a negated errno.
+int renew_second(file &f) noexcept;
+
 void init_requests(file &f) noexcept; // a new life
 void end_requests(file &f) noexcept;  // none is in progress
 

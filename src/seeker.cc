@@ -4,6 +4,7 @@
 #include "port.hh"
 #include "reader.hh"
 #include "reading_turn.hh"
+#include "reopener.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -82,7 +83,8 @@ off_t seek_file(file &f, off_t offset, int whence) noexcept {
   reading_turn turn(f);
   if (!turn) return -EBUSY;
   if (int r = wait_for_open(f)) return r;
-  if (!f.seekable || f.by_thread.load(std::memory_order_relaxed)) return -ESPIPE;
+  if (!f.seekable || f.by_thread.load(std::memory_order_relaxed) || rotates(f.turns)) return -ESPIPE;
+  if (reopening(f)) return wait_while(f, EF_WRITE, reopening); // for writing only; where its bytes go is not known yet
   off_t origin = seek_origin(f, whence), to;
   if (origin < 0) return origin;
   if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;

@@ -8,6 +8,7 @@
 #endif
 #include <linux/magic.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -15,6 +16,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstring>
 
 namespace ef {
@@ -42,6 +44,18 @@ int do_close(int fd) {
   return -errno;
 }
 
+int do_duplicate(int fd) {
+  return again([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 3); });
+}
+
+// EBUSY: another thread's open was about to take the number.
+int do_replace(int fd, int by) {
+  int r;
+  do r = again([&] { return ::dup3(by, fd, O_CLOEXEC); });
+  while (r == -EBUSY);
+  return r < 0 ? r : 0;
+}
+
 int do_facts(int fd, file_facts *out) {
   struct stat st;
   if (::fstat(fd, &st) != 0) return -errno;
@@ -51,6 +65,24 @@ int do_facts(int fd, file_facts *out) {
   out->in_memory = S_ISREG(st.st_mode) && again([&] { return ::fstatfs(fd, &fs); }) == 0 &&
                    (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
   return 0;
+}
+
+int do_stat_at(int dirfd, const char *path, struct stat *out) {
+  return again([&] { return ::fstatat(dirfd, path, out, 0); });
+}
+
+int do_rename(int dirfd, const char *from, const char *to, bool replace) {
+  if (!replace) {
+    const int r = again([&] { return ::renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE); });
+    if (r != -EINVAL && r != -ENOSYS) return r;
+    struct stat st; // a file system without that flag: nearly the same
+    if (::fstatat(dirfd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
+  }
+  return again([&] { return ::renameat(dirfd, from, dirfd, to); });
+}
+
+int do_lock(int fd, bool on) {
+  return again([&] { return ::flock(fd, on ? LOCK_EX | LOCK_NB : LOCK_UN); });
 }
 
 void from_statx(const struct statx &x, struct stat *out) {
@@ -110,6 +142,10 @@ int do_writable_now(int fd) {
 
 int do_fdatasync(int fd) {
   return again([&] { return ::fdatasync(fd); });
+}
+
+int do_sync_system(int fd) {
+  return again([&] { return ::syncfs(fd); });
 }
 
 int do_sync_parent(int dirfd, const char *path) {
@@ -207,10 +243,11 @@ int away_from_stdio(int fd) noexcept {
   return away;
 }
 
-const sys_table sys_kernel = {do_openat,        do_close,       do_facts,       do_stat_now,         do_preadv,
-                              do_preadv_nowait, do_preadv_with, do_pwritev,     do_pwritev_at,       do_writev,
-                              do_writable_now,  do_fdatasync,   do_sync_parent, do_direct_alignment, do_cached_share,
-                              do_advise,        do_uring_setup, do_uring_enter, do_uring_result};
+const sys_table sys_kernel = {do_openat,        do_close,       do_duplicate,   do_replace,     do_facts,
+                              do_stat_at,       do_rename,      do_lock,        do_stat_now,    do_preadv,
+                              do_preadv_nowait, do_preadv_with, do_pwritev,     do_pwritev_at,  do_writev,
+                              do_writable_now,  do_fdatasync,   do_sync_system, do_sync_parent, do_direct_alignment,
+                              do_cached_share,  do_advise,      do_uring_setup, do_uring_enter, do_uring_result};
 const sys_table *sys = &sys_kernel;
 
 } // namespace ef

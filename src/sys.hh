@@ -35,7 +35,12 @@ int away_from_stdio(int fd) noexcept;
 struct sys_table {
   int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
   int (*close)(int fd);
+  int (*duplicate)(int fd);
+  int (*replace)(int fd, int by); // dup3: whoever uses the number at the time has one file or the other
   int (*facts)(int fd, file_facts *out);
+  int (*stat_at)(int dirfd, const char *path, struct stat *out);
+  int (*rename)(int dirfd, const char *from, const char *to, bool replace);
+  int (*lock)(int fd, bool on);              // flock, exclusive; -EWOULDBLOCK: somebody else has it
   int (*stat_now)(int fd, struct stat *out); // does not wait for a server: AT_STATX_DONT_SYNC
   ssize_t (*preadv)(int fd, const iovec *iov, int count, off_t offset);
   ssize_t (*preadv_nowait)(int fd, const iovec *iov, int count, off_t offset);
@@ -45,6 +50,7 @@ struct sys_table {
   ssize_t (*writev)(int fd, const iovec *iov, int count); // append mode and pipes: the kernel has the position
   int (*writable_now)(int fd);                            // 1 or 0: pipes, terminals
   int (*fdatasync)(int fd);
+  int (*sync_system)(int fd);                      // syncfs: files that are closed, too
   int (*sync_parent)(int dirfd, const char *path); // fsync of the directory that holds path
   int (*direct_alignment)(int fd); // of O_DIRECT reads: bytes, 0 = not to be known, or a negated errno: there are none
   // Of the first `bytes` of a file, percent that are in the page cache; or a negated errno: not to be known.

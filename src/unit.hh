@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// One write of a flush lane.
+// One write of the flush lane: which bytes are taken together, and the system call. The lane's.
 #ifndef EF_UNIT_HH
 #define EF_UNIT_HH
 
 #include "file.hh"
 
-#include <sys/types.h>
-
 namespace ef {
 
-// Writes a unit of what is committed and takes it out of its streams: bytes written, 0 = nothing to write now, or a
-// negated errno. The flush lane's.
-ssize_t write_unit(file &f) noexcept;
+// Spans of the bytes at the front, about a unit's worth, if there are `least` of them; their number. For appending, and
+// where files are rotated, it has whole calls, however long one is: others may append to the file as well, and one
+// system call keeps its bytes together. Where an ef_seek leads elsewhere the file's offset is set.
+int gather_unit(file &f, iovec *iov, std::size_t least, std::size_t *bytes) noexcept;
 
-// Everything accepted so far is given up. The flush lane's.
-void discard(file &f) noexcept;
+// Where a unit of n bytes from offset on ends: at an aligned offset if more than that is there, unless records must
+// stay whole.
+std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept;
+
+std::size_t length_of(const iovec *iov, int count) noexcept;
+
+// Shortens the spans to n bytes; their number.
+int cut(iovec *iov, int count, std::size_t n) noexcept;
+
+// A count, which may be short, or a negated errno.
+ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept;
 
 } // namespace ef
 #endif

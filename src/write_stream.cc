@@ -124,7 +124,7 @@ ssize_t write_stream::put_many(byte_source from, std::size_t n) noexcept {
     error = take(chunk_word::link(0, chunk_word::closed), limits::chunk_bytes, &c); // a large one
     if (error) break;
     from.copy_to(c->data, here);
-    chunk_begin(*c, static_cast<std::uint32_t>(here), -1);
+    chunk_begin(*c, static_cast<std::uint32_t>(here), last ? same_call : -1);
     if (last)
       chunk_link(*last, *c);
     else

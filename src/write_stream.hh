@@ -34,6 +34,7 @@ class byte_source {
 class write_stream {
  public:
   using stream = byte_stream<write_stream>;
+  using ends = call_ends<write_stream>;
   using reservation = stream::reservation;
 
   // A new life. with: the stream whose budget it shares, or null.
@@ -83,6 +84,12 @@ class write_stream {
   void consume(std::size_t n) noexcept { stream_.consume(*this, n); }
   bool detach() noexcept { return stream_.detach(*this); }
   bool blocked() noexcept { return stream_.blocked(*this); }
+  // Of what was gathered last: bytes up to the last end of a call within `most`, 0 = there is none.
+  std::size_t whole_calls(std::size_t most) noexcept { return ends::last(*this, stream_.front(), most); }
+  // All of the first call, or all that is left of it.
+  std::size_t first_call() noexcept { return ends::first(*this, stream_.front()); }
+  // What is left of a call whose first bytes are consumed; 0: there is none such.
+  std::size_t begun_call() noexcept { return ends::between(stream_.front()) ? 0 : first_call(); }
   std::uint64_t consumed() const noexcept { return stream_.consumed(); }
   std::uint64_t given() const noexcept { return given_; } // chunks given back so far
 
