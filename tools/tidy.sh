@@ -21,7 +21,10 @@ all="$code $scripts $pages"
 
 check_sizes() {
   # shellcheck disable=SC2086 # lists of words, here and below
-  each_line "$(wc -l $code $scripts | awk '$2 != "total" && $1 > 400 { print $2 ": " $1 " lines, 400 at most" }')"
+  # The whole C interface is one header.
+  each_line "$(wc -l $code $scripts | awk '
+    { most = $2 == "include/efio.h" ? 600 : 400 }
+    $2 != "total" && $1 > most { print $2 ": " $1 " lines, " most " at most" }')"
   # shellcheck disable=SC2086
   each_line "$(awk 'length($0) > 120 { print FILENAME ":" FNR ": more than 120 columns" }' $code $scripts)"
   # shellcheck disable=SC2086
