@@ -137,6 +137,7 @@ struct file {
   std::atomic<bool> parent_synced;
   // Opened anew (reopener.cc)
   std::atomic<std::uint64_t> reopen_at; // stream position, a word of its own kind
+  std::atomic<bool> reopen_asked;       // somebody is just asking
   std::atomic<int> reopen_error;        // of the last time
   std::atomic<unsigned> reopened;       // a count, of descriptors replaced
   rotation turns;                       // the lane's, but for what is fixed from the open on

@@ -135,7 +135,10 @@ bool change_file(file &f, void (*change)(file &)) noexcept {
 
 // One unit: bytes written, or a change of files made; 0 = nothing to write now, or a negated errno.
 ssize_t flush_unit(file &f) noexcept {
-  if (f.by_thread.load(std::memory_order_relaxed)) return write_lanes(f);
+  if (f.by_thread.load(std::memory_order_relaxed)) {
+    const ssize_t r = write_lanes(f);
+    return r == at_the_cut ? change_file(f, open_anew) : r;
+  }
   iovec iov[limits::flush_spans];
   std::size_t bytes;
   const int count = gather_unit(f, iov, least_bytes(f, f.out, f.flush_target, f.sync_target, 1), &bytes);
@@ -229,9 +232,10 @@ turn flush_and_sync(file &f) noexcept {
   if (chunks_given(f) != given) tell_room(f);                          // chunks without bytes, of ef_seek, too
   if (clean && closing && served && !reopening(f)) return turn::ended; // or ef_reopen runs the lane again
   if (clean) return turn::over;
+  const bool pressing = !served || closing || reopening(f);
   if (!some_blocked(f)) {
-    if (!served || closing) return f.retrying.load(std::memory_order_relaxed) ? turn::over : turn::again;
-  } else if (!served || closing || backlog_of(f)) {
+    if (pressing) return f.retrying.load(std::memory_order_relaxed) ? turn::over : turn::again;
+  } else if (pressing || backlog_of(f)) {
     retry_in(f, limits::retry_commit_ns);
   }
   add_timer(f, f.age_timer, f.aging, f.flush_interval_ns);

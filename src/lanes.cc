@@ -3,6 +3,7 @@
 #include "lanes.hh"
 
 #include "flusher.hh"
+#include "reopener.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -29,6 +30,12 @@ int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thre
     lanes[i].synced.store(0, std::memory_order_relaxed);
   }
   return 0;
+}
+
+void cut_lanes(file &f) noexcept {
+  write_lane *lanes = f.lanes.load(std::memory_order_relaxed);
+  for (unsigned i = 0; i < limits::lanes_max; ++i) // published by the swap of reopen_at
+    lanes[i].cut.store(lanes[i].out.accepted(), std::memory_order_relaxed);
 }
 
 void close_streams(file &f) noexcept {
@@ -106,17 +113,58 @@ struct piece {
   std::size_t bytes;
 };
 
+// Bytes of the lane that belong to the old file.
+std::uint64_t before_cut(const write_lane &l) noexcept {
+  const std::uint64_t at = l.cut.load(std::memory_order_relaxed), done = l.out.consumed(); // read after reopen_at
+  return at > done ? at - done : 0;
+}
+
 // Whole chunks, or what is wanted of them: the records of a lane in one piece, a record that a write has cut first.
-int gather_lane(file &f, unsigned at, bool first, iovec *iov, int most, std::size_t *bytes) noexcept {
+int gather_lane(file &f, unsigned at, bool first, bool cutting, iovec *iov, std::size_t *bytes) noexcept {
   write_lane &l = f.lanes.load(std::memory_order_relaxed)[at];
   std::int64_t none;
-  int count = l.out.gather(iov, most, SIZE_MAX / 2, &none);
+  const int count = l.out.gather(iov, limits::lane_spans, SIZE_MAX / 2, &none);
   *bytes = length_of(iov, count);
   if (first && f.lane_rest) {
     *bytes = f.lane_rest;
     return cut(iov, count, *bytes);
   }
+  if (cutting) { // it is between two calls
+    *bytes = std::min<std::uint64_t>(*bytes, before_cut(l));
+    return *bytes ? cut(iov, count, *bytes) : 0;
+  }
   return *bytes < least_bytes(f, l.out, l.flush_target, l.sync_target, limits::lane_bytes_least) ? 0 : count;
+}
+
+struct unit {
+  iovec iov[limits::flush_spans];
+  piece pieces[limits::lanes_max];
+  int spans, count;
+  std::size_t bytes;
+};
+
+void gather_lanes(file &f, bool cutting, unit *u) noexcept {
+  u->spans = u->count = 0;
+  u->bytes = 0;
+  const std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); // pairs with note_lane
+  for (unsigned i = 0; i < limits::lanes_max && u->bytes < limits::flush_unit; ++i) {
+    const unsigned at = (f.lane_at + i) % limits::lanes_max;
+    if (!(used >> at & 1)) continue;
+    piece &p = u->pieces[u->count];
+    const int n = gather_lane(f, at, i == 0, cutting, u->iov + u->spans, &p.bytes);
+    if (n == 0) continue;
+    p.lane = at;
+    ++u->count;
+    u->spans += n;
+    u->bytes += p.bytes;
+  }
+}
+
+// Also of what is reserved and not yet committed.
+bool all_at_cut(file &f) noexcept {
+  for (unsigned i = 0; i < limits::lanes_max; ++i)
+    if (before_cut(f.lanes.load(std::memory_order_relaxed)[i])) return false;
+  return true;
 }
 
 void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noexcept {
@@ -135,26 +183,17 @@ void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noex
 } // namespace
 
 ssize_t write_lanes(file &f) noexcept {
-  iovec iov[limits::flush_spans];
-  piece pieces[limits::lanes_max];
-  int spans = 0, count = 0;
-  std::size_t total = 0;
-  const std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); // pairs with note_lane
-  for (unsigned i = 0; i < limits::lanes_max && total < limits::flush_unit; ++i) {
-    const unsigned at = (f.lane_at + i) % limits::lanes_max;
-    if (!(used >> at & 1)) continue;
-    const int n = gather_lane(f, at, i == 0, iov + spans, limits::lane_spans, &pieces[count].bytes);
-    if (n == 0) continue;
-    pieces[count].lane = at;
-    total += pieces[count++].bytes;
-    spans += n;
-  }
-  if (total == 0) return 0;
-  const std::size_t bytes = unit_bytes(f, total, f.write_offset.load(std::memory_order_relaxed));
-  const ssize_t r = write_unit(f, iov, cut(iov, spans, bytes), bytes);
+  unit u;
+  // What was gathered while nobody had asked for a new file was accepted before he returned: see reopen_file.
+  bool cutting = reopening(f);
+  gather_lanes(f, cutting, &u);
+  if (!cutting && reopening(f)) gather_lanes(f, cutting = true, &u);
+  if (u.bytes == 0) return cutting && all_at_cut(f) ? at_the_cut : 0;
+  const std::size_t bytes = unit_bytes(f, u.bytes, f.write_offset.load(std::memory_order_relaxed));
+  const ssize_t r = write_unit(f, u.iov, cut(u.iov, u.spans, bytes), bytes);
   if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
   f.write_offset.fetch_add(r, std::memory_order_relaxed);
-  consume_pieces(f, pieces, count, static_cast<std::size_t>(r));
+  consume_pieces(f, u.pieces, u.count, static_cast<std::size_t>(r));
   note_written(f, r);
   return r;
 }

@@ -14,6 +14,7 @@ namespace ef {
 struct write_lane {
   write_stream out;
   std::atomic<std::uint64_t> flush_target, sync_target, synced; // as those of the file, by this lane's positions
+  std::atomic<std::uint64_t> cut;                               // ef_reopen: what is behind it goes to the new file
 };
 
 // Where the calling thread writes. Without a reference: the answer is the file's if its handle is valid afterwards.
@@ -51,6 +52,9 @@ inline bool backlog_of(const file &f) noexcept {
   return f.out.backlog(static_cast<std::uint32_t>(std::popcount(f.lanes_used.load(std::memory_order_relaxed))));
 }
 
+// What is accepted from now on is behind the cut. Any thread, one at a time.
+void cut_lanes(file &f) noexcept;
+
 // For a new life. 0 or -ENOMEM.
 int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thread) noexcept;
 void close_streams(file &f) noexcept; // no more writers
@@ -62,7 +66,9 @@ void close_streams(file &f) noexcept; // no more writers
 std::size_t least_bytes(const file &f, const write_stream &s, const std::atomic<std::uint64_t> &flush_target,
                         const std::atomic<std::uint64_t> &sync_target, std::size_t under_pressure) noexcept;
 
-// One unit of what lies in the lanes: bytes written, 0 = nothing to write now, or a negated errno.
+// One unit of what lies in the lanes: bytes written, 0 = nothing to write now, a negated errno, or at_the_cut: all is
+// written that belongs to the old file.
+constexpr ssize_t at_the_cut = -100000; // no errno is that low
 ssize_t write_lanes(file &f) noexcept;
 void note_written(file &f, ssize_t n) noexcept; // in the counters, and there is room
 

@@ -13,6 +13,7 @@
 #include <efio.h>
 
 #include <fcntl.h>
+#include <sched.h>
 
 #include <cerrno>
 
@@ -68,6 +69,20 @@ int change_to(file &f, int fd) noexcept {
   return 0;
 }
 
+// One caller of ef_reopen at a time. Blocking, for as long as the other looks at its position.
+class asking {
+ public:
+  explicit asking(file &f) noexcept : f_(f) {
+    while (f_.reopen_asked.exchange(true, std::memory_order_acquire)) ::sched_yield(); // pairs with the store below
+  }
+  ~asking() { f_.reopen_asked.store(false, std::memory_order_release); }
+  asking(const asking &) = delete;
+  asking &operator=(const asking &) = delete;
+
+ private:
+  file &f_;
+};
+
 } // namespace
 
 void tell_trouble(file &f, int error) noexcept {
@@ -88,12 +103,14 @@ int open_path_again(file &f, int more_flags, mode_t mode) noexcept {
 // between them could not have gone elsewhere.
 int reopen_file(file &f) noexcept {
   if (f.can_read || !f.path || (f.flags & O_TMPFILE) == O_TMPFILE) return -EINVAL;
-  if (f.by_thread.load(std::memory_order_relaxed)) return -EINVAL;
   port_busy(*f.home);
+  const bool by_thread = f.by_thread.load(std::memory_order_relaxed);
+  const asking only_one(f);
   // Before the swap. The lane looks at the word after it gathered: bytes that it saw while the word said none were
   // accepted before this call's return.
-  const std::uint64_t at = f.out.accepted();
   std::uint64_t w = f.reopen_at.load(std::memory_order_seq_cst);
+  const std::uint64_t at = by_thread ? 0 : f.out.accepted(); // 0: each lane has a cut of its own
+  if (by_thread && (w & none) == none) cut_lanes(f);         // nobody else asks just now
   while ((w & none) == none && !f.reopen_at.compare_exchange_weak(w, (w & running) | at, std::memory_order_seq_cst)) {}
   if (w != none) port_not_busy(*f.home); // it is counted already
   int r = 0;
@@ -137,6 +154,7 @@ void init_reopening(file &f) noexcept {
   f.reopen_at.store(none, std::memory_order_relaxed);
   f.reopen_error.store(0, std::memory_order_relaxed);
   f.reopened.store(0, std::memory_order_relaxed);
+  f.reopen_asked.store(false, std::memory_order_relaxed);
   f.left_unsynced = false;
 }
 

@@ -92,8 +92,10 @@ void write_lines(int fd, int thread, long lines) {
 constexpr std::uint64_t file_most = 1 << 20;
 
 // Renaming by the host, and ef_reopen.
-void renamed_by_the_host(const std::string &log, int flags, long lines) {
-  int fd = core::open(log, flags);
+void renamed_by_the_host(const std::string &log, int flags, int order, long lines) {
+  ef_file_options o{};
+  o.order = order;
+  int fd = core::open(log, flags, o);
   std::atomic<bool> over{false};
   unsigned long count = 0;
   std::thread host([&] {
@@ -193,7 +195,7 @@ int main() {
       std::printf("with delays and short writes\n");
     }
     for (int flags : {O_WRONLY | O_CREAT | O_APPEND, O_WRONLY | O_CREAT}) {
-      renamed_by_the_host(dir + "/renamed", flags, lines);
+      for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) renamed_by_the_host(dir + "/renamed", flags, order, lines);
       rotated_by_length(dir + "/rotated", flags, lines);
     }
   }

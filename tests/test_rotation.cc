@@ -212,6 +212,9 @@ void what_cannot_be_rotated_is_refused(void **) {
   FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_RDWR | O_CREAT, 0644, &o), EINVAL);
   FAILS_WITH(ef_openat(port, AT_FDCWD, dir.c_str(), O_WRONLY | O_TMPFILE, 0644, &o), EINVAL);
   FAILS_WITH(ef_fdopen(port, 1, &o), EINVAL);
+  o.order = EF_ORDER_THREAD;
+  FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_WRONLY | O_CREAT, 0644, &o), EINVAL);
+  o.order = EF_ORDER_CALL;
   o.rotate_keep = 1001;
   FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_WRONLY | O_CREAT, 0644, &o), EINVAL);
   const int fd = open_log(by_length(100), O_WRONLY | O_CREAT);
