@@ -35,9 +35,9 @@ bool has_something_left(file &f) noexcept {
 
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
   *target = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
+  each_stream(f, [&](write_stream &s) {
     const std::uint64_t accepted = s.accepted();
-    raise(sync_target, accepted); // before the counts; pairs with serve_syncs, as they do
+    raise(s.sync_target, accepted); // before the counts; pairs with serve_syncs, as they do
     *target += accepted;
   });
   if (tell) f.tells_wanted.fetch_add(1, std::memory_order_seq_cst);
@@ -47,7 +47,7 @@ std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
 void note_synced(file &f, std::uint64_t written) noexcept {
   if (f.by_thread.load(std::memory_order_relaxed))
     for (unsigned i = 0; i < limits::lanes_max; ++i) {
-      write_lane &l = f.lanes.load(std::memory_order_relaxed)[i];
+      write_lane &l = lane_of(f, i);
       l.synced.store(l.out.consumed(), std::memory_order_release); // pairs with synced_up_to
     }
   f.synced.store(written, std::memory_order_release); // pairs with ef_wait, counters, synced_up_to
@@ -63,8 +63,7 @@ int synced_up_to(file &f, std::uint64_t sequence) noexcept {
   const std::uint64_t lane = sequence >> lane_shift, at = sequence & position_mask;
   const bool by_thread = f.by_thread.load(std::memory_order_relaxed);
   if (by_thread ? lane == 0 || lane > limits::lanes_max : lane != 0) return -EINVAL;
-  const std::atomic<std::uint64_t> &synced =
-      by_thread ? f.lanes.load(std::memory_order_relaxed)[lane - 1].synced : f.synced;
+  const std::atomic<std::uint64_t> &synced = by_thread ? lane_of(f, static_cast<unsigned>(lane - 1)).synced : f.synced;
   return synced.load(std::memory_order_acquire) >= at; // pairs with note_synced
 }
 

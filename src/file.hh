@@ -128,8 +128,6 @@ struct file {
   std::atomic<std::uint64_t> tells_muted;     // up to this one disarmed
   std::uint64_t tells_done;                   // the lane's: up to this one told
   std::atomic<std::uint64_t> syncs_done;      // requests answered
-  std::atomic<std::uint64_t> flush_target;    // stream position up to which bytes are to be written without delay
-  std::atomic<std::uint64_t> sync_target;     // stream position that the latest of them means
   unsigned lane_at;                           // the lane's, which goes around: next one of ...
   std::size_t lane_rest;                      // ... whose last unit so many bytes are to be written first
   std::atomic<int> sync_error;                // of the last one done

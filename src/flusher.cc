@@ -141,17 +141,15 @@ ssize_t flush_unit(file &f) noexcept {
   }
   iovec iov[limits::flush_spans];
   std::size_t bytes;
-  const int count = gather_unit(f, iov, least_bytes(f, f.out, f.flush_target, f.sync_target, 1), &bytes);
+  const int count = gather_unit(f, iov, least_bytes(f, f.out, 1), &bytes);
   const std::size_t left = bytes_to_cut(f); // after the gathering: see reopen_file
   if (left == 0) return change_file(f, open_anew);
   const std::size_t fit = bytes_to_rotation(f, bytes);
   if (fit == 0) return change_file(f, rotate);
   bytes = std::min({bytes, left, fit});
   if (bytes == 0) return 0;
-  bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
-  ssize_t r = write_unit(f, iov, cut(iov, count, bytes), bytes);
-  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
-  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  const ssize_t r = write_unit(f, iov, count, bytes);
+  if (r < 0) return r;
   f.out.consume(static_cast<std::size_t>(r));
   note_written(f, r);
   return r;
@@ -309,7 +307,7 @@ void raise(std::atomic<std::uint64_t> &target, std::uint64_t to) noexcept {
 }
 
 void flush_now(file &f) noexcept {
-  each_stream(f, [](write_stream &s, auto &flush_target, auto &) { raise(flush_target, s.accepted()); });
+  each_stream(f, [](write_stream &s) { raise(s.flush_target, s.accepted()); });
   schedule_flush(f);
 }
 

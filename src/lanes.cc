@@ -25,8 +25,6 @@ int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thre
   f.lanes.store(lanes, std::memory_order_relaxed);
   for (unsigned i = 0; i < limits::lanes_max; ++i) {
     lanes[i].out.open(pool, chunks_max, &f.out);
-    lanes[i].flush_target.store(0, std::memory_order_relaxed);
-    lanes[i].sync_target.store(0, std::memory_order_relaxed);
     lanes[i].synced.store(0, std::memory_order_relaxed);
   }
   return 0;
@@ -41,44 +39,44 @@ void cut_lanes(file &f) noexcept {
 void close_streams(file &f) noexcept {
   f.out.close();
   if (!f.by_thread.load(std::memory_order_relaxed)) return;
-  for (unsigned i = 0; i < limits::lanes_max; ++i) f.lanes.load(std::memory_order_relaxed)[i].out.close();
+  for (unsigned i = 0; i < limits::lanes_max; ++i) lane_of(f, i).out.close();
 }
 
 bool all_wanted_consumed(file &f) noexcept {
   bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &sync_target) {
-    all &= s.consumed() >= sync_target.load(std::memory_order_seq_cst); // pairs with raise()
+  each_stream(f, [&](const write_stream &s) {
+    all &= s.consumed() >= s.sync_target.load(std::memory_order_seq_cst); // pairs with raise()
   });
   return all;
 }
 
 bool detach_all(file &f) noexcept {
   bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.detach(); });
+  each_stream(f, [&](write_stream &s) { all &= s.detach(); });
   return all;
 }
 
 bool all_empty(file &f) noexcept {
   bool all = true;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { all &= s.empty(); });
+  each_stream(f, [&](write_stream &s) { all &= s.empty(); });
   return all;
 }
 
 bool some_blocked(file &f) noexcept {
   bool any = false;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { any |= s.blocked(); });
+  each_stream(f, [&](write_stream &s) { any |= s.blocked(); });
   return any;
 }
 
 std::uint64_t chunks_given(file &f) noexcept {
   std::uint64_t n = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.given(); });
+  each_stream(f, [&](write_stream &s) { n += s.given(); });
   return n;
 }
 
 void discard(file &f) noexcept {
   std::uint64_t lost = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &) {
+  each_stream(f, [&](write_stream &s) {
     iovec iov[limits::flush_spans];
     std::int64_t base;
     while (int n = s.gather(iov, limits::flush_spans, SIZE_MAX / 2, &base)) {
@@ -91,11 +89,10 @@ void discard(file &f) noexcept {
   f.lost.fetch_add(lost, std::memory_order_relaxed);
 }
 
-std::size_t least_bytes(const file &f, const write_stream &s, const std::atomic<std::uint64_t> &flush_target,
-                        const std::atomic<std::uint64_t> &sync_target, std::size_t under_pressure) noexcept {
+std::size_t least_bytes(const file &f, const write_stream &s, std::size_t under_pressure) noexcept {
   const std::uint64_t done = s.consumed();
-  const bool wanted = done < flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
-                      done < sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
+  const bool wanted = done < s.flush_target.load(std::memory_order_seq_cst) || // pairs with raise()
+                      done < s.sync_target.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst);
   return wanted ? 1 : backlog_of(f) ? under_pressure : limits::flush_align;
 }
 
@@ -121,7 +118,7 @@ std::uint64_t before_cut(const write_lane &l) noexcept {
 
 // Whole chunks, or what is wanted of them: the records of a lane in one piece, a record that a write has cut first.
 int gather_lane(file &f, unsigned at, bool first, bool cutting, iovec *iov, std::size_t *bytes) noexcept {
-  write_lane &l = f.lanes.load(std::memory_order_relaxed)[at];
+  write_lane &l = lane_of(f, at);
   std::int64_t none;
   const int count = l.out.gather(iov, limits::lane_spans, SIZE_MAX / 2, &none);
   *bytes = length_of(iov, count);
@@ -133,7 +130,7 @@ int gather_lane(file &f, unsigned at, bool first, bool cutting, iovec *iov, std:
     *bytes = std::min<std::uint64_t>(*bytes, before_cut(l));
     return *bytes ? cut(iov, count, *bytes) : 0;
   }
-  return *bytes < least_bytes(f, l.out, l.flush_target, l.sync_target, limits::lane_bytes_least) ? 0 : count;
+  return *bytes < least_bytes(f, l.out, limits::lane_bytes_least) ? 0 : count;
 }
 
 struct unit {
@@ -163,7 +160,7 @@ void gather_lanes(file &f, bool cutting, unit *u) noexcept {
 // Also of what is reserved and not yet committed.
 bool all_at_cut(file &f) noexcept {
   for (unsigned i = 0; i < limits::lanes_max; ++i)
-    if (before_cut(f.lanes.load(std::memory_order_relaxed)[i])) return false;
+    if (before_cut(lane_of(f, i))) return false;
   return true;
 }
 
@@ -171,7 +168,7 @@ void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noex
   for (int i = 0; i < count; ++i) {
     const piece &p = pieces[i];
     const std::size_t here = std::min(n, p.bytes);
-    if (here) f.lanes.load(std::memory_order_relaxed)[p.lane].out.consume(here);
+    if (here) lane_of(f, p.lane).out.consume(here);
     n -= here;
     f.lane_rest = here ? p.bytes - here : 0;
     f.lane_at = p.lane;
@@ -189,10 +186,8 @@ ssize_t write_lanes(file &f) noexcept {
   gather_lanes(f, cutting, &u);
   if (!cutting && reopening(f)) gather_lanes(f, cutting = true, &u);
   if (u.bytes == 0) return cutting && all_at_cut(f) ? at_the_cut : 0;
-  const std::size_t bytes = unit_bytes(f, u.bytes, f.write_offset.load(std::memory_order_relaxed));
-  const ssize_t r = write_unit(f, u.iov, cut(u.iov, u.spans, bytes), bytes);
-  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
-  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  const ssize_t r = write_unit(f, u.iov, u.spans, u.bytes);
+  if (r < 0) return r;
   consume_pieces(f, u.pieces, u.count, static_cast<std::size_t>(r));
   note_written(f, r);
   return r;

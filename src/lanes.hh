@@ -13,14 +13,15 @@ namespace ef {
 // at the price of a swap a call. Lanes belong to the slot of the file for good.
 struct write_lane {
   write_stream out;
-  std::atomic<std::uint64_t> flush_target, sync_target, synced; // as those of the file, by this lane's positions
-  std::atomic<std::uint64_t> cut;                               // ef_reopen: what is behind it goes to the new file
+  std::atomic<std::uint64_t> synced; // as that of the file, by this lane's positions
+  std::atomic<std::uint64_t> cut;    // ef_reopen: what is behind it goes to the new file
 };
+inline write_lane &lane_of(const file &f, unsigned i) noexcept { return f.lanes.load(std::memory_order_relaxed)[i]; }
 
 // Where the calling thread writes. Without a reference: the answer is the file's if its handle is valid afterwards.
 inline write_stream &stream_of_caller(file &f) noexcept {
   if (!f.by_thread.load(std::memory_order_relaxed)) return f.out; // both are published with the slot
-  return f.lanes.load(std::memory_order_relaxed)[this_thread() % limits::lanes_max].out;
+  return lane_of(f, this_thread() % limits::lanes_max).out;
 }
 
 // Before the first write of a life into a lane: the flush lane looks at those with a bit.
@@ -31,19 +32,16 @@ inline void note_lane(file &f) noexcept {
   if (!(f.lanes_used.load(std::memory_order_relaxed) & bit)) f.lanes_used.fetch_or(bit, std::memory_order_seq_cst);
 }
 
-// fn(stream, flush target, sync target), for all that were written to.
+// fn(stream), for all that were written to.
 template<class Fn> void each_stream(file &f, Fn fn) noexcept {
-  if (!f.by_thread.load(std::memory_order_relaxed)) return fn(f.out, f.flush_target, f.sync_target);
-  write_lane *lanes = f.lanes.load(std::memory_order_relaxed);
-  for (std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); used; used &= used - 1) {
-    write_lane &l = lanes[std::countr_zero(used)];
-    fn(l.out, l.flush_target, l.sync_target);
-  }
+  if (!f.by_thread.load(std::memory_order_relaxed)) return fn(f.out);
+  for (std::uint32_t used = f.lanes_used.load(std::memory_order_seq_cst); used; used &= used - 1)
+    fn(lane_of(f, static_cast<unsigned>(std::countr_zero(used))).out);
 }
 
 inline std::uint64_t accepted_by(file &f) noexcept {
   std::uint64_t n = 0;
-  each_stream(f, [&](write_stream &s, auto &, auto &) { n += s.accepted(); });
+  each_stream(f, [&](const write_stream &s) { n += s.accepted(); });
   return n;
 }
 
@@ -63,8 +61,7 @@ void close_streams(file &f) noexcept; // no more writers
 
 // Less than this is left to grow older: a flusher that runs after the writers line by line costs more than it brings.
 // under_pressure: with a backlog. Many chunks with few bytes are pieces for many places: they do not grow.
-std::size_t least_bytes(const file &f, const write_stream &s, const std::atomic<std::uint64_t> &flush_target,
-                        const std::atomic<std::uint64_t> &sync_target, std::size_t under_pressure) noexcept;
+std::size_t least_bytes(const file &f, const write_stream &s, std::size_t under_pressure) noexcept;
 
 // One unit of what lies in the lanes: bytes written, 0 = nothing to write now, a negated errno, or at_the_cut: all is
 // written that belongs to the old file.

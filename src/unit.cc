@@ -9,6 +9,7 @@
 #include <cerrno>
 
 namespace ef {
+
 std::size_t length_of(const iovec *iov, int count) noexcept {
   std::size_t n = 0;
   for (int i = 0; i < count; ++i) n += iov[i].iov_len;
@@ -40,12 +41,6 @@ int gather_unit(file &f, iovec *iov, std::size_t least, std::size_t *bytes) noex
   return gather(f, iov, f.out.first_call(), bytes);
 }
 
-std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept {
-  if (whole_calls(f) || !f.seekable || n < limits::flush_align) return n;
-  std::size_t rest = static_cast<std::uint64_t>(offset + static_cast<std::int64_t>(n)) % limits::flush_align;
-  return n < limits::flush_unit ? n : n - rest;
-}
-
 int cut(iovec *iov, int count, std::size_t n) noexcept {
   for (int i = 0; i < count; ++i) {
     if (n <= iov[i].iov_len) {
@@ -57,14 +52,33 @@ int cut(iovec *iov, int count, std::size_t n) noexcept {
   return count;
 }
 
-ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
-  f.flushes.fetch_add(1, std::memory_order_relaxed);
+namespace {
+
+// Where a unit of n bytes from offset on ends.
+std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept {
+  if (whole_calls(f) || !f.seekable || n < limits::flush_align) return n;
+  std::size_t rest = static_cast<std::uint64_t>(offset + static_cast<std::int64_t>(n)) % limits::flush_align;
+  return n < limits::flush_unit ? n : n - rest;
+}
+
+ssize_t write_now(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
   if (f.pollable) { // a blocking pipe must not hold the thread: what a ready pipe takes without waiting is a page
     if (!sys->writable_now(f.osfd)) return -EAGAIN;
     return sys->writev(f.osfd, iov, cut(iov, count, std::min(bytes, limits::page_bytes)));
   }
   if (f.append || !f.seekable) return sys->writev(f.osfd, iov, count);
   return sys->pwritev(f.osfd, iov, count, f.write_offset.load(std::memory_order_relaxed));
+}
+
+} // namespace
+
+ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
+  f.flushes.fetch_add(1, std::memory_order_relaxed);
+  bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
+  const ssize_t r = write_now(f, iov, cut(iov, count, bytes), bytes);
+  if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
+  f.write_offset.fetch_add(r, std::memory_order_relaxed);
+  return r;
 }
 
 } // namespace ef

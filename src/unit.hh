@@ -12,16 +12,13 @@ namespace ef {
 // system call keeps its bytes together. Where an ef_seek leads elsewhere the file's offset is set.
 int gather_unit(file &f, iovec *iov, std::size_t least, std::size_t *bytes) noexcept;
 
-// Where a unit of n bytes from offset on ends: at an aligned offset if more than that is there, unless records must
-// stay whole.
-std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept;
-
 std::size_t length_of(const iovec *iov, int count) noexcept;
 
 // Shortens the spans to n bytes; their number.
 int cut(iovec *iov, int count, std::size_t n) noexcept;
 
-// A count, which may be short, or a negated errno.
+// Writes of so many bytes those that end at an aligned offset, if more are there and records need not stay whole, and
+// moves on in the file. A count, which may be short, or a negated errno.
 ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept;
 
 } // namespace ef

@@ -92,6 +92,8 @@ class write_stream {
   std::size_t begun_call() noexcept { return ends::between(stream_.front()) ? 0 : first_call(); }
   std::uint64_t consumed() const noexcept { return stream_.consumed(); }
   std::uint64_t given() const noexcept { return given_; } // chunks given back so far
+  // Positions up to which bytes are to be written without delay, and those that a sync was asked for. Any thread.
+  std::atomic<std::uint64_t> flush_target{0}, sync_target{0};
 
   // ---- what byte_stream asks of its pool
   static std::uint64_t self() noexcept { return reinterpret_cast<std::uintptr_t>(&thread_mark); }
