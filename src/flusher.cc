@@ -137,6 +137,7 @@ bool change_file(file &f, void (*change)(file &)) noexcept {
 ssize_t flush_unit(file &f) noexcept {
   if (f.by_thread.load(std::memory_order_relaxed)) {
     const ssize_t r = write_lanes(f);
+    if (r == at_the_rotation) return change_file(f, rotate);
     return r == at_the_cut ? change_file(f, open_anew) : r;
   }
   iovec iov[limits::flush_spans];

@@ -4,6 +4,7 @@
 
 #include "flusher.hh"
 #include "reopener.hh"
+#include "rotator.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -164,6 +165,24 @@ bool all_at_cut(file &f) noexcept {
   return true;
 }
 
+// Bytes of the unit that fit into the file, calls whole; 0: it is to be rotated first.
+std::size_t bytes_before_rotation(file &f, const unit &u) noexcept {
+  bool empty;
+  const std::uint64_t room = room_before_rotation(f, &empty);
+  if (u.bytes <= room) return u.bytes;
+  write_stream &first = lane_of(f, u.pieces[0].lane).out; // only the first one can have a call that is begun
+  const std::size_t begun = first.begun_call();
+  if (begun >= room) return begun;
+  std::size_t whole = 0;
+  for (int i = 0; i < u.count; ++i) {
+    const piece &p = u.pieces[i];
+    const std::size_t left = room - whole;
+    whole += p.bytes <= left ? p.bytes : lane_of(f, p.lane).out.whole_calls(left);
+    if (p.bytes > left) break;
+  }
+  return whole || !empty ? whole : first.first_call();
+}
+
 void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noexcept {
   for (int i = 0; i < count; ++i) {
     const piece &p = pieces[i];
@@ -186,7 +205,9 @@ ssize_t write_lanes(file &f) noexcept {
   gather_lanes(f, cutting, &u);
   if (!cutting && reopening(f)) gather_lanes(f, cutting = true, &u);
   if (u.bytes == 0) return cutting && all_at_cut(f) ? at_the_cut : 0;
-  const ssize_t r = write_unit(f, u.iov, u.spans, u.bytes);
+  const std::size_t bytes = bytes_before_rotation(f, u);
+  if (bytes == 0) return at_the_rotation;
+  const ssize_t r = write_unit(f, u.iov, u.spans, bytes);
   if (r < 0) return r;
   consume_pieces(f, u.pieces, u.count, static_cast<std::size_t>(r));
   note_written(f, r);

@@ -63,9 +63,9 @@ void close_streams(file &f) noexcept; // no more writers
 // under_pressure: with a backlog. Many chunks with few bytes are pieces for many places: they do not grow.
 std::size_t least_bytes(const file &f, const write_stream &s, std::size_t under_pressure) noexcept;
 
-// One unit of what lies in the lanes: bytes written, 0 = nothing to write now, a negated errno, or at_the_cut: all is
-// written that belongs to the old file.
-constexpr ssize_t at_the_cut = -100000; // no errno is that low
+// One unit of what lies in the lanes: bytes written, 0 = nothing to write now, a negated errno, or all is written that
+// belongs to the old file: at_the_cut of ef_reopen, or at_the_rotation.
+constexpr ssize_t at_the_cut = -100000, at_the_rotation = -100001; // no errno is that low
 ssize_t write_lanes(file &f) noexcept;
 void note_written(file &f, ssize_t n) noexcept; // in the counters, and there is room
 

@@ -85,7 +85,6 @@ int next_file(file &f) noexcept {
 int check_rotation(const ef_file_options &o, int flags) noexcept {
   if (o.rotate_keep > limits::rotate_keep_most || o.rotate_seconds > limits::rotate_seconds_most) return -EINVAL;
   if (!o.rotate_bytes && !o.rotate_seconds) return 0;
-  if (o.order == EF_ORDER_THREAD) return -EINVAL; // each lane would have an end of its own
   return (flags & O_ACCMODE) != O_WRONLY || (flags & O_TMPFILE) == O_TMPFILE ? -EINVAL : 0;
 }
 
@@ -101,20 +100,28 @@ void init_rotation(file &f, const ef_file_options &o) noexcept {
              0};
 }
 
-std::size_t bytes_to_rotation(file &f, std::size_t bytes) noexcept {
+std::uint64_t room_before_rotation(file &f, bool *empty) noexcept {
   const rotation &t = f.turns;
-  if (!rotates(t) || bytes == 0) return SIZE_MAX;
+  *empty = false;
+  if (!rotates(t)) return UINT64_MAX;
   const std::int64_t now = now_ns();
   struct stat st; // asked each time: others may append, too
-  if (now < t.not_before || sys->stat_now(f.osfd, &st) != 0 || !S_ISREG(st.st_mode)) return SIZE_MAX;
+  if (now < t.not_before || sys->stat_now(f.osfd, &st) != 0 || !S_ISREG(st.st_mode)) return UINT64_MAX;
   const auto size = static_cast<std::uint64_t>(st.st_size);
-  const std::size_t begun = f.out.begun_call();
-  if (t.age_most && size > 0 && now - t.since >= t.age_most) return begun;
-  const std::uint64_t room = !t.bytes_most ? UINT64_MAX : t.bytes_most > size ? t.bytes_most - size : 0;
+  *empty = size == 0;
+  if (t.age_most && size > 0 && now - t.since >= t.age_most) return 0;
+  return !t.bytes_most ? UINT64_MAX : t.bytes_most > size ? t.bytes_most - size : 0;
+}
+
+std::size_t bytes_to_rotation(file &f, std::size_t bytes) noexcept {
+  if (bytes == 0) return SIZE_MAX;
+  bool empty;
+  const std::uint64_t room = room_before_rotation(f, &empty);
   if (bytes <= room) return SIZE_MAX;
+  const std::size_t begun = f.out.begun_call();
   if (begun >= room) return begun;
   if (std::size_t whole = f.out.whole_calls(room)) return whole;
-  return size == 0 ? f.out.first_call() : 0; // one that is longer than a file may be has one to itself
+  return empty ? f.out.first_call() : 0;
 }
 
 void rotate(file &f) noexcept {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Log rotation by length, by age, by the host and by logrotate(8): names, limits, failures.
 #include "faulty.hh"
+#include "stress.hh"
 
 #include <csignal>
 
 #include "core.hh"
+
+#include <sstream>
+#include <thread>
 
 namespace {
 
@@ -81,6 +85,50 @@ void a_call_longer_than_a_file_has_one_to_itself(void **) {
     assert_true(core::contents(log_path) == letter(3, 1));
     assert_int_equal(::unlink(log_path.c_str()), 0);
   }
+}
+
+// No file is longer than it may be, no line is cut, and over all files each thread's lines are in its order.
+void in_the_order_of_threads_calls_stay_whole(void **) {
+  for (int flags : {log_flags, O_WRONLY | O_CREAT | O_TRUNC})
+    for (unsigned cut : {0u, 64u}) {
+      constexpr std::uint64_t longest = 5000;
+      constexpr int threads = 5, lines = 300;
+      ef_file_options o = by_length(longest, 1000);
+      o.order = EF_ORDER_THREAD;
+      o.when_full = EF_FULL_WAIT;
+      const int fd = open_log(o, flags);
+      faulty::now.short_write = cut;
+      std::vector<std::thread> writers;
+      for (int t = 0; t < threads; ++t)
+        writers.emplace_back([=] {
+          for (int i = 0; i < lines; ++i) {
+            std::string line = std::to_string(t) + " " + std::to_string(i) + " ";
+            line.resize(20 + (t * 7 + i * 13) % 200, '.');
+            line.back() = '\n';
+            stress::require(ef_write(fd, line.data(), line.size()) > 0, "taken");
+          }
+        });
+      for (std::thread &w : writers) w.join();
+      core::close(fd, port);
+      faulty::heal();
+      int files = 1, next[threads] = {};
+      while (kept(files) != "(no file)") ++files;
+      for (int n = files - 1; n >= 0; --n) {
+        std::istringstream in(n ? kept(n) : core::contents(log_path));
+        assert_true(in.str().size() <= longest);
+        for (std::string line; std::getline(in, line);) {
+          assert_false(in.eof()); // each ends
+          int t = -1, i = -1;
+          assert_int_equal(std::sscanf(line.c_str(), "%d %d ", &t, &i), 2);
+          assert_in_range(t, 0, threads - 1);
+          assert_int_equal(i, next[t]++);
+          assert_int_equal(line.size(), 20 + (t * 7 + i * 13) % 200 - 1);
+        }
+      }
+      for (int n : next) assert_int_equal(n, lines);
+      assert_true(files > 20);
+      assert_int_equal(std::system(("rm " + log_path + "*").c_str()), 0);
+    }
 }
 
 void a_file_that_is_long_already_is_rotated_first(void **) {
@@ -212,9 +260,6 @@ void what_cannot_be_rotated_is_refused(void **) {
   FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_RDWR | O_CREAT, 0644, &o), EINVAL);
   FAILS_WITH(ef_openat(port, AT_FDCWD, dir.c_str(), O_WRONLY | O_TMPFILE, 0644, &o), EINVAL);
   FAILS_WITH(ef_fdopen(port, 1, &o), EINVAL);
-  o.order = EF_ORDER_THREAD;
-  FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_WRONLY | O_CREAT, 0644, &o), EINVAL);
-  o.order = EF_ORDER_CALL;
   o.rotate_keep = 1001;
   FAILS_WITH(ef_openat(port, AT_FDCWD, log_path.c_str(), O_WRONLY | O_CREAT, 0644, &o), EINVAL);
   const int fd = open_log(by_length(100), O_WRONLY | O_CREAT);
@@ -295,6 +340,7 @@ int main() {
   const CMUnitTest tests[] = {
       TEST(the_last_ones_are_kept_under_numbers),
       TEST(a_call_longer_than_a_file_has_one_to_itself),
+      TEST(in_the_order_of_threads_calls_stay_whole),
       TEST(a_file_that_is_long_already_is_rotated_first),
       TEST(the_host_gives_the_names),
       TEST(what_fails_is_told_once_and_the_file_is_written_on),
