@@ -70,12 +70,12 @@ void help_along(file &f, unsigned events) noexcept {
 }
 
 // Until something may have changed, at most so long. Of what this thread has under way nobody else hears.
-void sleep_on(file &f, std::uint32_t key, std::int64_t deadline) noexcept {
+void sleep_on(event_count<> &e, std::uint32_t key, std::int64_t deadline) noexcept {
   const std::int64_t left = left_ns(deadline);
   if (engines_turn_own(left < 0 ? limits::ring_wait_ns : std::min(left, limits::ring_wait_ns)))
-    f.changed.cancel_wait();
+    e.cancel_wait();
   else
-    f.changed.wait(key, left);
+    e.wait(key, left);
 }
 
 int wait_for_sync(file &f, std::int64_t deadline) noexcept {
@@ -84,15 +84,15 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
   std::uint64_t target, number = request_sync(f, false, &target);
   schedule_flush(f);
   for (;;) {
-    std::uint32_t key = f.changed.prepare_wait();
+    std::uint32_t key = f.served.prepare_wait();
     bool done = f.syncs_done.load(std::memory_order_seq_cst) >= number; // pairs with serve_syncs
     if (done || f.closing.load(std::memory_order_seq_cst)) {
-      f.changed.cancel_wait();
+      f.served.cancel_wait();
       if (f.synced.load(std::memory_order_acquire) >= target && done) return EF_SYNC; // pairs with serve_syncs
       int e = f.sync_error.load(std::memory_order_acquire);
       return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
     }
-    sleep_on(f, key, deadline);
+    sleep_on(f.served, key, deadline);
     if (left_ns(deadline) == 0 && f.syncs_done.load(std::memory_order_seq_cst) < number) return 0;
   }
 }
@@ -107,7 +107,7 @@ int wait_for_bits(file &f, unsigned events, std::int64_t deadline) noexcept {
       return now ? static_cast<int>(now) : -EBADF;
     }
     help_along(f, events);
-    sleep_on(f, key, deadline); // woken or not: others' news must not keep it beyond its time
+    sleep_on(f.changed, key, deadline); // woken or not: others' news must not keep it beyond its time
     if (left_ns(deadline) == 0) return static_cast<int>(true_now(f, events));
   }
 }
@@ -282,6 +282,7 @@ int ef_close(int fd) {
   if (f->can_write) close_streams(*f);
   f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn, post
   f->changed.notify_all();
+  f->served.notify_all();
   schedule_flush(*f);
   return answer(-e);
 }

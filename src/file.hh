@@ -114,7 +114,8 @@ struct file {
   std::atomic<std::uint64_t> readiness;
   std::atomic<void *> data;
   std::atomic<int> pins; // life, listed, three timers, starved: the slot is freed with the last
-  event_count<> changed; // ef_wait sleeps here
+  event_count<> changed; // ef_wait sleeps here, ...
+  event_count<> served;  // ... and here for durability: woken once, not by each write on the way there
 
   // ---- flush lane (flusher.cc)
   job flush_job;

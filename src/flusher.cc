@@ -189,12 +189,10 @@ bool serve_syncs(file &f) noexcept {
   }
   f.sync_error.store(error, std::memory_order_release);  // pairs with event_of, ef_wait
   f.syncs_done.store(wanted, std::memory_order_seq_cst); // pairs with ef_wait
+  f.served.notify_all();
   const bool tell = tells > f.tells_done;
   f.tells_done = tells;
-  if (tell)
-    post(f, EF_SYNC, tells);
-  else
-    f.changed.notify_all();
+  if (tell) post(f, EF_SYNC, tells);
   return true;
 }
 
@@ -285,6 +283,7 @@ void run_lane(job *j) {
   lane_state was = lane_state::running;
   if (t == turn::over && f.lane.compare_exchange_strong(was, lane_state::idle, std::memory_order_seq_cst)) return;
   f.lane.store(lane_state::queued, std::memory_order_seq_cst);
+  f.flush_job.lively = true; // there was too much for a turn, or somebody was at it meanwhile
   here()->flushers.submit(&f.flush_job);
 }
 
@@ -297,8 +296,9 @@ void schedule_flush(file &f, bool at_leisure) noexcept {
     if (s != lane_state::idle && s != lane_state::running) return;
     lane_state to = s == lane_state::idle ? lane_state::queued : lane_state::rerun;
     if (!f.lane.compare_exchange_weak(s, to, std::memory_order_seq_cst)) continue;
-    if (to == lane_state::queued) here()->flushers.submit(&f.flush_job, at_leisure);
-    return;
+    if (to != lane_state::queued) return;
+    f.flush_job.lively = at_leisure; // a backlog: its writers go on
+    return here()->flushers.submit(&f.flush_job, at_leisure);
   }
 }
 

@@ -146,8 +146,8 @@ void worker_pool::work() noexcept {
     // One that was left to a napping thread took the place of another one that this thread was woken for.
     if (naps_ && waiting_.load(std::memory_order_relaxed) > 0) wakeup_.notify_one(); // visible with what woke us
     begun_.fetch_add(1, std::memory_order_relaxed);
+    naps = j->lively ? naps_ : 0;
     j->run(j);
-    naps = naps_;
   }
 }
 

@@ -19,6 +19,7 @@ struct job {
   ef_list_node node;
   void (*run)(job *);
   void *owner;
+  bool lively = false; // its owner's, before submit(): more of it may come soon, so its thread naps before it sleeps
 };
 
 class worker_pool {
@@ -26,7 +27,7 @@ class worker_pool {
   // name: at most 15 bytes, static. base: threads started on demand at once; most: with those that replace stuck ones.
   // pressed(arg): called from submit() when more jobs wait than threads; it should see to it that relieve() is called
   // soon. Threads are started there and in ensure_started(): it may take the caller of submit() too long.
-  // naps: how often a thread that ran out of work looks again by itself before it sleeps in earnest.
+  // naps: how often a thread that ran out of work after a lively job looks again by itself before it sleeps in earnest.
   [[nodiscard]] int init(const char *name, int base, int most, int naps, void (*pressed)(void *), void *arg) noexcept;
 
   // Makes sure that a first thread runs: 0 or a negated errno. Any thread.
