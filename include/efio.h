@@ -113,7 +113,7 @@ typedef struct ef_file_options {
   size_t size;
   size_t write_buffer_max;    /* bytes accepted and not yet written; default 4 MiB, 128 KiB .. 256 MiB */
   size_t read_ahead_max;      /* bytes read before they are asked for; default 1 MiB, 64 KiB .. 2 MiB */
-  unsigned flush_interval_ms; /* age at which accepted bytes are written out; default 200, 1 .. 3600000 */
+  unsigned flush_interval_ms; /* age at which accepted bytes are written out, or up to 90 ms later; default 200 */
   int when_full;              /* EF_FULL_EAGAIN, EF_FULL_DROP, EF_FULL_WAIT */
   void *data;                 /* ef_event.data until ef_watch gives another */
   int cache;                  /* EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT */

@@ -94,6 +94,7 @@ constexpr std::size_t thread_stack_bytes = 256 * 1024;
 
 // Times.
 constexpr std::int64_t trim_after_ns = 1'000'000'000; // of idleness
+constexpr std::int64_t flush_slack_ns = 90'000'000;   // after flush_interval_ms, at most half of it
 constexpr std::int64_t tick_ns = 4'000'000;           // resolution of the timekeeper
 constexpr std::int64_t retry_commit_ns = 1'000'000;   // look again at a record whose writer was stopped
 constexpr std::int64_t retry_pipe_ns = 10'000'000;    // a pipe or terminal that was full
