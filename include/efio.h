@@ -120,6 +120,7 @@ typedef struct ef_file_options {
   int pattern;                /* EF_PATTERN_ADAPTIVE, EF_PATTERN_SEQUENTIAL, EF_PATTERN_RANDOM */
   int order;                  /* of writes: EF_ORDER_CALL, EF_ORDER_THREAD */
   unsigned durable_interval_ms; /* > 0: accepted bytes are made durable so often by themselves, at most 3600000 */
+  uint64_t preallocate_bytes; /* > 0: disk space is taken so far ahead of what is written; up to 1 TiB. ef_open(3) */
   /* Rotation of files opened O_WRONLY by a path: see ef_reopen(3). 0 = off. Calls are not parted. */
   uint64_t rotate_bytes;   /* what would make the file longer goes to a new one */
   unsigned rotate_seconds; /* the first write so long after the open goes to a new one; up to 10 years */

@@ -75,7 +75,9 @@ void run_drop(job *j) {
   if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
 }
 
-bool drops_behind(const file &f) noexcept { return f.cache.load(std::memory_order_relaxed) == EF_CACHE_STREAMING; }
+bool drops_behind(const file &f) noexcept {
+  return f.can_read && f.cache.load(std::memory_order_relaxed) == EF_CACHE_STREAMING;
+}
 
 } // namespace
 
@@ -92,6 +94,8 @@ void init_cache_mode(file &f, int wanted) noexcept {
 
 void learn_cache_mode(file &f) noexcept {
   if (f.cache_wanted == EF_CACHE_NORMAL) return;
+  if (!f.can_read && f.cache_wanted == EF_CACHE_STREAMING && f.seekable && !f.in_memory)
+    return settle_on(f, EF_CACHE_STREAMING, "sync_file_range and posix_fadvise behind the writer");
   if (!f.can_read) return settle_on(f, EF_CACHE_NORMAL, "the file is not open for reading");
   if (!f.seekable) return settle_on(f, EF_CACHE_NORMAL, "not a file with a cache");
   f.cache_wanted == EF_CACHE_DIRECT ? learn_direct(f) : learn_streaming(f);

@@ -59,6 +59,9 @@ constexpr std::uint64_t armed_of(std::uint64_t w) { return w & bits; }
 constexpr std::uint64_t ready_of(std::uint64_t w) { return w >> ready_shift & bits; }
 }
 
+// Where a portion of dirty pages is on its way to the disk. The lane moves idle -> queued -> revoked, the job the rest.
+enum class portion_state : std::uint8_t { idle, queued, running, revoked };
+
 // One background read of a file. Reader's but for what its engine has.
 struct fetch {
   io_request io; // first: an engine answers with it
@@ -141,6 +144,14 @@ struct file {
   std::atomic<unsigned> reopened;       // a count, of descriptors replaced
   rotation turns;                       // the lane's, but for what is fixed from the open on
   bool left_unsynced;                   // the lane's: bytes in a file before this one, not known to be durable
+  std::int64_t space_ahead, space_end; // the lane's: bytes taken ahead, 0 = never; up to this count they are (space.cc)
+  // Dirty pages in portions (write_back.cc)
+  std::atomic<bool> portions; // the file has such
+  std::atomic<portion_state> portion;
+  std::atomic<int> portion_error; // pages that the disk refused: the lane has not met it yet
+  event_count<> portion_over;
+  std::uint64_t portion_from; // the lane's: bytes written when the last one was begun
+  job portion_job;
   job open_job, release_job;
 
   // ---- reading: one reader at a time, who holds `reading`

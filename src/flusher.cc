@@ -12,8 +12,10 @@
 #include "reopener.hh"
 #include "requester.hh"
 #include "rotator.hh"
+#include "space.hh"
 #include "sys.hh"
 #include "unit.hh"
+#include "write_back.hh"
 
 #include <efio.h>
 
@@ -116,6 +118,7 @@ int make_durable(file &f) noexcept {
   f.syncs.fetch_add(1, std::memory_order_relaxed);
   int r = sys->fdatasync(f.osfd);
   if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
+  if (r == 0) r = -write_back_error_settled(f);
   if (r == 0 && f.left_unsynced) r = sys->sync_system(f.osfd);
   if (r < 0) return r;
   f.left_unsynced = false;
@@ -174,6 +177,7 @@ turn write_out(file &f) noexcept {
       write_failed(f, static_cast<int>(-r), closing);
       return turn::over;
     }
+    bring_to_disk(f);
   }
   return turn::again;
 }
@@ -224,6 +228,7 @@ turn flush_and_sync(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
   const std::uint64_t given = chunks_given(f);
   turn t = turn::over;
+  if (int e = write_back_error(f)) fail(f, e);
   if (state_of(f) == file_state::failed || f.error.load(std::memory_order_relaxed)) {
     discard(f);
     forget_reopening(f);
@@ -258,6 +263,8 @@ void release(job *j) {
   end_cache_mode(f);
   end_requests(f);
   if (f.osfd >= 0) {
+    return_space(f);
+    if (int e = end_write_back(f)) f.close_error.store(e, std::memory_order_release); // pairs with error_of
     // Of an adopted descriptor, which others may share, the kernel's offset goes where ours went.
     if (!f.path && f.can_write && f.seekable && !f.append)
       ::lseek(f.osfd, f.write_offset.load(std::memory_order_relaxed), SEEK_SET);

@@ -72,6 +72,11 @@ constexpr std::size_t read_ahead_default = 1u << 20, read_ahead_least = 64 * 102
 constexpr int read_spans_max = read_ahead_most / chunk_bytes + 2 * fetch_chunks_max;
 constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 3600000;
 
+// Dirty pages.
+constexpr std::uint64_t write_back_bytes = 8 << 20; // written since the last portion of them
+constexpr int write_backs_most = 2;                 // under way in the process
+constexpr std::uint64_t preallocate_most = std::uint64_t{1} << 40;
+
 // Rotation.
 constexpr unsigned rotate_keep_default = 8, rotate_keep_most = 1000, rotate_seconds_most = 10 * 366 * 86400;
 constexpr std::int64_t rotate_retry_ns = 1'000'000'000; // after a rename or open that failed

@@ -11,7 +11,9 @@
 #include "reopener.hh"
 #include "requester.hh"
 #include "rotator.hh"
+#include "space.hh"
 #include "sys.hh"
+#include "write_back.hh"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -51,6 +53,7 @@ int read_options(const ef_file_options *given, ef_file_options *out) noexcept {
   if (out->read_ahead_max < read_ahead_least || out->read_ahead_max > read_ahead_most) return -EINVAL;
   if (out->flush_interval_ms > flush_interval_most_ms) return -EINVAL;
   if (out->durable_interval_ms > flush_interval_most_ms) return -EINVAL;
+  if (out->preallocate_bytes > preallocate_most) return -EINVAL;
   if (out->order != EF_ORDER_CALL && out->order != EF_ORDER_THREAD) return -EINVAL;
   if (out->cache < EF_CACHE_NORMAL || out->cache > EF_CACHE_DIRECT) return -EINVAL;
   if (out->pattern < EF_PATTERN_ADAPTIVE || out->pattern > EF_PATTERN_RANDOM) return -EINVAL;
@@ -75,6 +78,7 @@ int learn(file &f) noexcept {
                               : inline_mode::never,
               std::memory_order_relaxed);
   learn_cache_mode(f);
+  learn_write_back(f);
   if (f.pattern.load(std::memory_order_relaxed) != EF_PATTERN_ADAPTIVE) advise_pattern(f);
   return 0;
 }
@@ -173,6 +177,8 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   init_rotation(*f, o);
   init_requests(*f);
   init_cache_mode(*f, o.cache);
+  init_write_back(*f);
+  init_space(*f, f->can_write ? o.preallocate_bytes : 0);
   f->pattern.store(o.pattern, std::memory_order_relaxed);
   const int no_lanes =
       init_lanes(*f, &h.chunks, static_cast<std::uint32_t>(o.write_buffer_max / limits::chunk_bytes), by_thread);

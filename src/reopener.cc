@@ -8,6 +8,7 @@
 #include "lanes.hh"
 #include "port.hh"
 #include "requester.hh"
+#include "space.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -62,6 +63,7 @@ int change_to(file &f, int fd) noexcept {
       close_streams(f);
       return r;
     }
+  return_space(f);
   if (int r = take_over(f, fd)) return r;
   f.left_unsynced = unsynced && f.seekable && was.st_dev == now.st_dev;
   f.parent_synced.store(false, std::memory_order_relaxed);

@@ -50,8 +50,11 @@ struct sys_table {
   ssize_t (*writev)(int fd, const iovec *iov, int count); // append mode and pipes: the kernel has the position
   int (*writable_now)(int fd);                            // 1 or 0: pipes, terminals
   int (*fdatasync)(int fd);
-  int (*sync_system)(int fd);                      // syncfs: files that are closed, too
-  int (*sync_parent)(int dirfd, const char *path); // fsync of the directory that holds path
+  int (*write_back)(int fd, off_t bytes);           // sync_file_range of the first bytes, waiting; not durable by that
+  int (*allocate)(int fd, off_t from, off_t bytes); // fallocate; the file's length stays
+  int (*release_behind)(int fd, off_t length);      // its length now: what is allocated behind it is given back
+  int (*sync_system)(int fd);                       // syncfs: files that are closed, too
+  int (*sync_parent)(int dirfd, const char *path);  // fsync of the directory that holds path
   int (*direct_alignment)(int fd); // of O_DIRECT reads: bytes, 0 = not to be known, or a negated errno: there are none
   // Of the first `bytes` of a file, percent that are in the page cache; or a negated errno: not to be known.
   int (*cached_share)(int fd, std::int64_t bytes);

@@ -3,6 +3,7 @@
 #include "unit.hh"
 
 #include "limits.hh"
+#include "space.hh"
 #include "sys.hh"
 
 #include <algorithm>
@@ -75,6 +76,7 @@ ssize_t write_now(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
 ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
   f.flushes.fetch_add(1, std::memory_order_relaxed);
   bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
+  reserve_space(f, bytes);
   const ssize_t r = write_now(f, iov, cut(iov, count, bytes), bytes);
   if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
   f.write_offset.fetch_add(r, std::memory_order_relaxed);

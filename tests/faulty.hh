@@ -31,7 +31,7 @@ struct plan {
   std::atomic<unsigned> short_read{0}, short_write{0};
   std::atomic<unsigned> delay{0}; // of any background call: up to delay_us
   std::atomic<unsigned> delay_us{300};
-  std::atomic<int> read_errno{0}, write_errno{0}, sync_errno{0}, open_errno{0}, close_errno{0};
+  std::atomic<int> read_errno{0}, write_errno{0}, sync_errno{0}, write_back_errno{0}, open_errno{0}, close_errno{0};
   std::atomic<unsigned> errno_chance{1024};
   std::atomic<long> writes_before_errno{-1}; // -1: at once
   std::atomic<unsigned> zero_write{0};
@@ -203,6 +203,11 @@ inline ssize_t do_uring_result(ssize_t result) {
   }
   return result;
 }
+inline int do_write_back(int fd, off_t bytes) {
+  maybe_delay();
+  if (int e = maybe_error(now.write_back_errno)) return e;
+  return ef::sys_kernel.write_back(fd, bytes);
+}
 inline int do_fdatasync(int fd) {
   maybe_delay();
   if (int e = maybe_error(now.sync_errno)) return e;
@@ -224,6 +229,7 @@ inline const ef::sys_table table = [] {
   t.pwritev_at = do_pwritev_at;
   t.writev = do_writev;
   t.fdatasync = do_fdatasync;
+  t.write_back = do_write_back;
   return t;
 }();
 
@@ -236,7 +242,7 @@ inline void install() {
 // Everything works again; what was counted is kept.
 inline void heal() {
   now.nowait_miss = now.nowait_none = now.short_read = now.short_write = now.delay = now.zero_write = 0;
-  now.read_errno = now.write_errno = now.sync_errno = now.open_errno = now.close_errno = 0;
+  now.read_errno = now.write_errno = now.sync_errno = now.write_back_errno = now.open_errno = now.close_errno = 0;
   now.uring_errno = 0;
   now.uring_passing = now.uring_full = now.uring_flags = 0;
   now.errno_chance = 1024;
