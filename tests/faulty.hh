@@ -239,6 +239,13 @@ inline void install() {
   ef::sys = &table;
 }
 
+// And whatever the files lie on, reads at an offset miss or hit as the plan says.
+inline void install_for_requests() {
+  install();
+  now.memory_shown = false;
+  now.nowait_given = true;
+}
+
 // Everything works again; what was counted is kept.
 inline void heal() {
   now.nowait_miss = now.nowait_none = now.short_read = now.short_write = now.delay = now.zero_write = 0;

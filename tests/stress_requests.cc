@@ -171,15 +171,20 @@ void every_request_is_over_once(void **) {
   assert_true(seen.begun > 0 && seen.hits > 0);
 }
 
-// Begun at any moment of the open they have the file, or its errno.
-void what_meets_the_end_of_the_open_is_not_lost(void **) {
-  faulty::heal();
+// Its requests are over on whatever thread ends them: nobody takes events.
+ef_port *port_that_notifies() {
   ef_port_options o{};
   o.size = sizeof o;
   o.notify = [](void *, const ef_event *e, int n) {
     for (int i = 0; i < n; ++i) over(e[i]);
   };
-  ef_port *p = ef_port_new(&o);
+  return ef_port_new(&o);
+}
+
+// Begun at any moment of the open they have the file, or its errno.
+void what_meets_the_end_of_the_open_is_not_lost(void **) {
+  faulty::heal();
+  ef_port *p = port_that_notifies();
   stress::random dice(faulty::seed());
   std::array<slot, 100> all; // one after the other, so that the end comes in the middle of one
   for (long i = 0, rounds = core::amount(4000, 50000); i < rounds; ++i) {
@@ -211,12 +216,7 @@ void what_meets_the_end_of_the_open_is_not_lost(void **) {
 // Reads that wait behind a full disk for an hour: while one thread cancels its own, another one looks at all of them.
 void nobody_s_hand_is_in_the_way_of_a_cancelling(void **) {
   faulty::heal();
-  ef_port_options o{};
-  o.size = sizeof o;
-  o.notify = [](void *, const ef_event *e, int n) {
-    for (int i = 0; i < n; ++i) over(e[i]);
-  };
-  ef_port *p = ef_port_new(&o);
+  ef_port *p = port_that_notifies();
   ef_file_options slow{};
   slow.flush_interval_ms = 3600000;
   const int fd = core::open(dir + "/full", O_RDWR | O_CREAT, slow, p);
@@ -247,9 +247,7 @@ void nobody_s_hand_is_in_the_way_of_a_cancelling(void **) {
 } // namespace
 
 int main(int, char **argv) {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   std::thread([] {}).join(); // with it a sanitizer starts one of its own
   tasks_before = tasks();
   dir = core::directory();

@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The memory of the process at its bound and behind it: nothing leaks, nobody spins, everybody gets on again.
-#include "faulty.hh"
-
 #include "limits.hh"
 
-#include "core.hh"
+#include "own_port.hh"
 
 namespace {
 
-std::string dir;
-ef_port *port;
+using core::end_test;
+using core::port;
+using core::start_test;
 
-int start_test(void **) {
-  faulty::heal();
-  port = ef_port_new(nullptr);
-  return port ? 0 : -1;
-}
-int end_test(void **) {
-  faulty::heal();
-  assert_int_equal(ef_drain(port, core::patience_ms), 0);
-  return ef_port_free(port);
-}
+std::string dir;
 
 std::uint64_t pool_bytes() {
   ef_port_counters c{};
@@ -173,13 +163,13 @@ int main() {
   faulty::install();
   faulty::now.memory_shown = false;
   dir = core::directory();
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(closing_gives_back_what_was_fetched_and_not_read, start_test, end_test),
-      cmocka_unit_test_setup_teardown(seeking_between_small_writes_is_bounded, start_test, end_test),
-      cmocka_unit_test_setup_teardown(a_writer_refused_for_want_of_chunks_is_told_when_one_is_back, start_test,
-                                      end_test),
-      cmocka_unit_test_setup_teardown(chunks_without_memory_behind_them_count_as_room, start_test, end_test),
-      cmocka_unit_test_setup_teardown(a_hung_file_holds_no_other, start_test, end_test),
+      TEST(closing_gives_back_what_was_fetched_and_not_read),
+      TEST(seeking_between_small_writes_is_bounded),
+      TEST(a_writer_refused_for_want_of_chunks_is_told_when_one_is_back),
+      TEST(chunks_without_memory_behind_them_count_as_room),
+      TEST(a_hung_file_holds_no_other),
   };
   int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
   ::unlink("/dev/shm/efio-hog");

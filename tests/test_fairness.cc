@@ -90,9 +90,7 @@ void a_huge_reader_starves_nobody(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   dir = core::directory();
   const CMUnitTest tests[] = {cmocka_unit_test(a_huge_reader_starves_nobody)};
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Ports and events: exactly one for each EAGAIN, armed, disarmed, waked, notified, quiescent.
-#include "faulty.hh"
-
-#include "core.hh"
+#include "own_port.hh"
 
 namespace {
 
-std::string dir;
-ef_port *port;
+using core::end_test;
+using core::port;
+using core::start_test;
 
-int start_test(void **) {
-  faulty::heal();
-  port = ef_port_new(nullptr);
-  return port ? 0 : -1;
-}
-int end_test(void **) {
-  assert_int_equal(ef_drain(port, core::patience_ms), 0);
-  return ef_port_free(port);
-}
+std::string dir;
 
 void each_eagain_of_a_read_is_followed_by_one_event(void **) {
   core::put(dir + "/r", core::pattern(300000));

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // ef_reopen: what was accepted before goes to the old file, what comes after to the new one, and no call's bytes are
 // parted.
-#include "faulty.hh"
-
-#include "core.hh"
+#include "own_port.hh"
 
 #include <sys/file.h>
 
@@ -12,19 +10,12 @@
 
 namespace {
 
-std::string dir;
-ef_port *port;
+using core::end_test;
+using core::expect;
+using core::port;
+using core::start_test;
 
-int start_test(void **) {
-  faulty::heal();
-  port = ef_port_new(nullptr);
-  return port && ef_port_fd(port) >= 0 ? 0 : -1;
-}
-int end_test(void **) {
-  faulty::heal();
-  assert_int_equal(ef_drain(port, core::patience_ms), 0);
-  return ef_port_free(port);
-}
+std::string dir;
 
 constexpr int log_flags = O_WRONLY | O_CREAT | O_APPEND;
 int open_log(const std::string &path, int flags = log_flags, ef_file_options o = {}) {
@@ -36,13 +27,6 @@ void rename_log(const std::string &path, int n) {
 void reopen_and_wait(int fd) {
   assert_int_equal(ef_reopen(fd), 0);
   core::wait(fd, EF_OPEN);
-}
-ef_event expect(unsigned bit) {
-  for (;;) {
-    ef_event e = core::next(port);
-    assert_int_not_equal(e.events, 0);
-    if (e.events & bit) return e;
-  }
 }
 
 void bytes_before_go_to_the_old_file_and_bytes_after_to_the_new(void **) {

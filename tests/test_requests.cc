@@ -313,9 +313,7 @@ void a_submit_tells_which_are_under_way(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test(what_is_in_memory_is_read_at_once),

@@ -297,9 +297,7 @@ void a_fork_child_has_none_of_them(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   dir = core::directory();
   all = core::pattern(1 << 20);
   core::put(dir + "/r", all);

@@ -218,9 +218,7 @@ void an_end_in_the_middle_of_a_turn_is_not_lost(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   dir = core::directory();
   const CMUnitTest tests[] = {
       cmocka_unit_test(more_than_a_ring_holds_are_served),

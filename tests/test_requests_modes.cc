@@ -139,9 +139,7 @@ void somebody_else_s_cached_file_stays_cached(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   static ef::sys_table table = faulty::table;
   table.preadv = preadv_or_not;
   ef::sys = &table;

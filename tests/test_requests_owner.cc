@@ -149,9 +149,7 @@ void ports_with_rings_come_and_go(void **) {
 } // namespace
 
 int main() {
-  faulty::install();
-  faulty::now.memory_shown = false;
-  faulty::now.nowait_given = true;
+  faulty::install_for_requests();
   static ef::sys_table table = faulty::table;
   table.preadv_nowait = nowait_and_more;
   table.uring_enter = counting_enter;

@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Log rotation by length, by age, by the host and by logrotate(8): names, limits, failures.
-#include "faulty.hh"
 #include "stress.hh"
 
 #include <csignal>
 
-#include "core.hh"
+#include "own_port.hh"
 
 #include <sstream>
 #include <thread>
 
 namespace {
 
+using core::expect;
+using core::port;
+
 std::string dir, log_path;
-ef_port *port;
 std::atomic<int> rename_error;
 
-int start_test(void **) {
-  faulty::heal();
+int start_test(void **state) {
   rename_error = 0;
   dir = core::directory();
   log_path = dir + "/log";
-  port = ef_port_new(nullptr);
-  return port && ef_port_fd(port) >= 0 ? 0 : -1;
+  return core::start_test(state);
 }
-int end_test(void **) {
-  faulty::heal();
+int end_test(void **state) {
+  const int failed = core::end_test(state);
   core::remove(dir);
-  return ef_port_free(port);
+  return failed;
 }
 
 int faulty_rename(int at, const char *from, const char *to, bool replace) {
@@ -51,13 +50,6 @@ std::string kept(int n) { return core::contents(log_path + "." + std::to_string(
 void expect_written(int fd) {
   assert_int_equal(ef_flush(fd), 0);
   while (core::stats(fd).written < core::stats(fd).accepted) ::usleep(500);
-}
-ef_event expect(unsigned bit) {
-  for (;;) {
-    ef_event e = core::next(port);
-    assert_int_not_equal(e.events, 0);
-    if (e.events & bit) return e;
-  }
 }
 std::string letter(int i, std::size_t n) { return std::string(n, static_cast<char>('a' + i)); }
 

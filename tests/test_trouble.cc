@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Disks, limits and objects that fail: told as the manual says, nothing invented, nothing lost in silence, no abort.
-#include "faulty.hh"
-
-#include "core.hh"
+#include "own_port.hh"
 
 #include <sys/mount.h>
 
 namespace {
 
-std::string dir;
-ef_port *port;
+using core::end_test;
+using core::expect;
+using core::port;
+using core::start_test;
 
-int start_test(void **) {
-  faulty::heal();
-  port = ef_port_new(nullptr);
-  return port ? 0 : -1;
-}
-int end_test(void **) {
-  faulty::heal();
-  assert_int_equal(ef_drain(port, core::patience_ms), 0);
-  return ef_port_free(port);
-}
+std::string dir;
 
 std::string lines(int from, int to) {
   std::string s;
@@ -30,14 +21,6 @@ std::string lines(int from, int to) {
     s += b;
   }
   return s;
-}
-
-ef_event expect(unsigned bits) {
-  for (;;) {
-    ef_event e = core::next(port);
-    assert_true(e.events != 0);
-    if (e.events & bits) return e;
-  }
 }
 
 // Trouble that has passed by the time that its event is taken is told with its name all the same.
