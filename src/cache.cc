@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 
 namespace ef {
@@ -55,9 +54,7 @@ void learn_direct(file &f) noexcept {
   if (align < 0) return settle_on(f, EF_CACHE_NORMAL, "the file system has no O_DIRECT");
   if (align > static_cast<int>(limits::page_bytes))
     return settle_on(f, EF_CACHE_NORMAL, "O_DIRECT wants more than a page's alignment here");
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
-  const int fd = sys->openat(AT_FDCWD, path, O_RDONLY | O_DIRECT, 0);
+  const int fd = open_same_file(f.osfd, O_RDONLY | O_DIRECT);
   if (fd < 0) return settle_on(f, EF_CACHE_NORMAL, "the file cannot be opened with O_DIRECT");
   f.direct_fd = fd;
   f.direct_align = align ? align : static_cast<int>(limits::page_bytes);

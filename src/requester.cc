@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 
 namespace ef {
@@ -62,12 +61,6 @@ void end(request_state &s, ssize_t result) noexcept {
   port_release(p);
 }
 
-int open_without_append(const file &f) noexcept {
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", f.osfd);
-  return sys->openat(AT_FDCWD, path, O_WRONLY, 0);
-}
-
 void launch(request_state &s) noexcept;
 
 // Whatever is written through a descriptor with O_APPEND goes to the end, and RWF_NOAPPEND (Linux 6.9) does not reach
@@ -76,7 +69,7 @@ void open_second(job *j) {
   request_state &s = state_of_io(reinterpret_cast<io_request *>(j));
   file &f = *s.f;
   const unsigned before = f.reopened.load(std::memory_order_seq_cst);
-  int fd = open_without_append(f), none = -1;
+  int fd = open_same_file(f.osfd, O_WRONLY), none = -1;
   if (fd >= 0) {
     if (!f.second_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) // pairs with launch
       sys->close(fd);
@@ -370,7 +363,7 @@ int renew_second(file &f) noexcept {
   if (second < 0) return 0;
   for (;;) {
     const unsigned now = f.reopened.load(std::memory_order_seq_cst);
-    const int fd = open_without_append(f);
+    const int fd = open_same_file(f.osfd, O_WRONLY);
     if (fd < 0) return fd;
     const int r = sys->replace(second, fd);
     sys->close(fd);

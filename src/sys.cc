@@ -263,4 +263,10 @@ const sys_table sys_kernel = {do_openat,      do_close,       do_duplicate,     
                               do_advise,      do_uring_setup, do_uring_enter,      do_uring_result};
 const sys_table *sys = &sys_kernel;
 
+int open_same_file(int fd, int flags) noexcept {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return sys->openat(AT_FDCWD, path, flags, 0);
+}
+
 } // namespace ef

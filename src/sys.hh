@@ -72,5 +72,9 @@ extern const sys_table sys_kernel;
 // The table in use. Tests replace it before the first file is opened; release: whoever was handed a file sees it.
 extern const sys_table *sys;
 
+// A second descriptor, with flags of its own, for the file of the first one, whatever its path names by now. By way of
+// /proc: without it -ENOENT.
+int open_same_file(int fd, int flags) noexcept;
+
 } // namespace ef
 #endif
