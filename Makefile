@@ -11,7 +11,7 @@
 ## check-everywhere  the tests on files, on each file system and without io_uring (root)
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
-## bench           side-by-side measurements; BENCH_ARGS=--help tells the options
+## bench           side-by-side measurements; BENCH_ARGS=--help tells the options. As root it installs other loggers
 ## install         to $(DESTDIR)$(prefix); also uninstall
 ## dist            a release archive; distcheck tries it
 ## setup           installs what is missing (Debian packages); demo, check and bench do it by themselves
@@ -56,7 +56,7 @@ $(CONFIG): $(B)/setup.stamp
 $(S)/configure: | $(B)/setup.stamp
 $(B)/setup.stamp: FORCE
 	@mkdir -p $(B)
-	@$(S)/tools/setup.sh $@
+	@$(S)/tools/setup.sh $(if $(filter bench,$(MAKECMDGOALS)),--bench) $@
 endif
 endif
 

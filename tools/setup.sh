@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Installs what building, testing and the demo need and this machine lacks, and the loggers that the benchmark measures
-# beside efio, which it can do without; silent when nothing is missing. A file given as argument is touched if something
-# was installed.
+# Installs what building, testing and the demo need and this machine lacks; with --bench also the loggers that the
+# benchmark measures beside efio, which it can do without. Silent when nothing is missing. A file given as argument is
+# touched if something was installed.
 set -u
+bench=
+[ "${1-}" != --bench ] || { bench=yes; shift; }
 stamp=${1-}
 packages= wishes=
 
@@ -76,7 +78,7 @@ if [ -n "$packages" ]; then
 fi
 
 # Nobody is asked for a password for these, and nothing depends on them.
-find_wishes
+[ -z "$bench" ] || find_wishes
 if [ -n "$wishes" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   as_root=
   echo "  SETUP$wishes"
