@@ -35,8 +35,11 @@ template<class Pool, template<class> class Atom = std::atomic> struct call_ends 
   }
 
   // Bytes of the first call, or of what is left of it; 0: none is there.
-  static std::size_t first(Pool &pool, const front &f) noexcept {
-    if (!f.c || !committed(f.c, f.record)) return 0;
+  static std::size_t first(Pool &pool, front f) noexcept {
+    if (!f.c) return 0;
+    // The next chunk may have come while the consumer gathered, after its look at the front.
+    if (chunk *next = used_up(f) ? next_of(pool, f.c) : nullptr) f = {next, 0, 0};
+    if (!committed(f.c, f.record)) return 0;
     std::size_t n = end_of(f.c, f.record) - f.bytes;
     for (chunk *c = next_of(pool, f.c); c && continues(c); c = next_of(pool, c)) n += end_of(c, 0);
     return n;
@@ -69,6 +72,10 @@ template<class Pool, template<class> class Atom = std::atomic> struct call_ends 
   }
   static std::uint32_t end_of(chunk *c, std::uint32_t record) noexcept {
     return c->slots[record].load(std::memory_order_relaxed) & ((1u << chunk_word::bytes_bits) - 1);
+  }
+  static bool used_up(const front &f) noexcept {
+    const std::uint64_t s = f.c->state.load(std::memory_order_relaxed); // sealed: then these are all its bytes
+    return chunk_word::is_sealed(s) && chunk_word::bytes_of(s) == f.bytes;
   }
   static bool continues(chunk *c) noexcept { return c->base.load(std::memory_order_relaxed) == same_call; }
   static chunk *next_of(Pool &pool, chunk *c) noexcept {
