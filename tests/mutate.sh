@@ -23,6 +23,7 @@ take_all_list  test_take_all_list.cc  take_all_list.c
 free_list      test_free_list.cc      free_list.c
 byte_stream    test_byte_stream.cc+test_byte_stream_owner.cc  byte_stream.hh stream_chunk.hh chunk_writing.hh
 owned_chunk    test_byte_stream_owner.cc  owned_chunk.hh
+call_ends      test_call_ends_interleaved.cc  call_ends.hh
 '
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/efio-mutants.XXXXXX") || exit 1
