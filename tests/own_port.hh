@@ -18,7 +18,7 @@ inline int start_test(void **) {
 }
 inline int end_test(void **) {
   faulty::heal();
-  assert_int_equal(ef_drain(port, patience_ms), 0);
+  assert_int_equal(drain(port), 0);
   return ef_port_free(port);
 }
 

@@ -35,8 +35,8 @@ int child_of(int fd, int reader, ef_port *p) {
   if (own < 0 || own == fd || own == reader) return 6;
   if (ef_write(own, "the child's own", 15) != 15) return 7;
   if (!refuses(ef_write(fd, "twice", 5))) return 8;
-  if (ef_wait(own, EF_SYNC, core::patience_ms) != EF_SYNC) return 9;
-  if (ef_close(own) != 0 || ef_drain(nullptr, core::patience_ms) != 0) return 10;
+  if (core::wait_for(own, EF_SYNC) != EF_SYNC) return 9;
+  if (ef_close(own) != 0 || core::drain(nullptr) != 0) return 10;
   return 0;
 }
 
