@@ -150,7 +150,9 @@ struct file {
   std::atomic<portion_state> portion;
   std::atomic<int> portion_error; // pages that the disk refused: the lane has not met it yet
   event_count<> portion_over;
-  std::uint64_t portion_from; // the lane's: bytes written when the last one was begun
+  std::atomic<bool> portion_later; // one is to be begun, also if nothing more is written
+  std::uint64_t portion_from;      // the lane's: bytes written when the last one was begun ...
+  std::int64_t portion_since;      // ... and when, ns of now_ns()
   job portion_job;
   job open_job, release_job;
 

@@ -53,7 +53,10 @@ void ensure_durable(file &f) noexcept {
 void timer_fired(file &f, std::atomic<bool> &in) noexcept {
   // An exchange: the look at `dirty` must not come before it. Pairs with mark_dirty, which raises that and then adds.
   in.exchange(false, std::memory_order_seq_cst);
-  if (f.dirty.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst)) flush_now(f);
+  if (f.dirty.load(std::memory_order_seq_cst) || f.closing.load(std::memory_order_seq_cst))
+    flush_now(f);
+  else if (f.portion_later.load(std::memory_order_relaxed)) // was stored before the timer was added
+    schedule_flush(f);
   unpin(f);
 }
 
@@ -177,7 +180,6 @@ turn write_out(file &f) noexcept {
       write_failed(f, static_cast<int>(-r), closing);
       return turn::over;
     }
-    bring_to_disk(f);
   }
   return turn::again;
 }
@@ -235,12 +237,14 @@ turn flush_and_sync(file &f) noexcept {
   } else {
     t = write_out(f);
   }
+  bring_to_disk(f);
   bool served = serve_syncs(f);
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
   if (chunks_given(f) != given) tell_room(f);                          // chunks without bytes, of ef_seek, too
   if (clean && closing && served && !reopening(f)) return turn::ended; // or ef_reopen runs the lane again
+  if (clean && f.portion_later.load(std::memory_order_relaxed)) add_age_timer(f); // the lane's own
   if (clean) return turn::over;
   const bool pressing = !served || closing || reopening(f);
   if (!some_blocked(f)) {

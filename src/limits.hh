@@ -74,7 +74,10 @@ constexpr unsigned flush_interval_default_ms = 200, flush_interval_most_ms = 360
 
 // Dirty pages.
 constexpr std::uint64_t write_back_bytes = 8 << 20; // written since the last portion of them
-constexpr int write_backs_most = 2;                 // under way in the process
+// What is written faster than this is a burst, which memory takes: for a second its pages are left alone.
+constexpr std::uint64_t burst_bytes_per_ms = 400'000;
+constexpr std::int64_t burst_ns = 1'000'000'000;
+constexpr int write_backs_most = 2; // under way in the process
 constexpr std::uint64_t preallocate_most = std::uint64_t{1} << 40;
 
 // Rotation.

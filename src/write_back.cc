@@ -6,6 +6,7 @@
 // third longer. The kernel tells a lost page only once, and it may be here that it does: so the lane asks.
 #include "write_back.hh"
 
+#include "clock.hh"
 #include "flusher.hh"
 #include "limits.hh"
 #include "process.hh"
@@ -63,6 +64,8 @@ void init_write_back(file &f) noexcept {
   f.portion_error.store(0, std::memory_order_relaxed);
   f.portions.store(false, std::memory_order_relaxed);
   f.portion_from = 0;
+  f.portion_since = 0;
+  f.portion_later.store(false, std::memory_order_relaxed);
   f.portion_job = {{}, run_write_back, &f};
 }
 
@@ -71,19 +74,37 @@ void learn_write_back(file &f) noexcept {
                    std::memory_order_relaxed); // published by the lane's start
 }
 
-void bring_to_disk(file &f) noexcept {
-  const std::uint64_t written = f.written.load(std::memory_order_relaxed); // the lane's own
-  if (written - f.portion_from < limits::write_back_bytes || !f.portions.load(std::memory_order_relaxed)) return;
-  if (f.portion.load(std::memory_order_acquire) != portion_state::idle) return; // pairs with run_write_back
+namespace {
+
+bool is_time(const file &f, std::uint64_t bytes) noexcept {
+  const std::int64_t since = now_ns() - f.portion_since;
+  return since >= limits::burst_ns ||
+         bytes / limits::burst_bytes_per_ms * 1'000'000 <= static_cast<std::uint64_t>(since);
+}
+
+bool begin_portion(file &f) noexcept {
+  if (f.portion.load(std::memory_order_acquire) != portion_state::idle) return false; // pairs with run_write_back
   // A disk that is stuck must not hold all flushers.
   if (here()->write_backs.fetch_add(1, std::memory_order_relaxed) >= limits::write_backs_most) {
     here()->write_backs.fetch_sub(1, std::memory_order_relaxed);
-    return;
+    return false;
   }
-  f.portion_from = written;
+  f.portion_from = f.written.load(std::memory_order_relaxed); // the lane's own
+  f.portion_since = now_ns();
   f.portion.store(portion_state::queued, std::memory_order_release); // pairs with run_write_back
   files.add_reference(static_cast<std::uint32_t>(f.handle) & 0xfffff);
   here()->flushers.submit(&f.portion_job);
+  return true;
+}
+
+} // namespace
+
+void bring_to_disk(file &f) noexcept {
+  const std::uint64_t bytes = f.written.load(std::memory_order_relaxed) - f.portion_from; // the lane's own
+  bool later = bytes >= limits::write_back_bytes && f.portions.load(std::memory_order_relaxed) &&
+               !f.error.load(std::memory_order_relaxed);
+  if (later && is_time(f, bytes)) later = !begin_portion(f);
+  f.portion_later.store(later, std::memory_order_relaxed); // the timer that asks is added after it
 }
 
 int write_back_error(file &f) noexcept {

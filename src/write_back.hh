@@ -11,7 +11,8 @@ namespace ef {
 void init_write_back(file &f) noexcept;  // a new life
 void learn_write_back(file &f) noexcept; // the opener's, once it knows the file
 
-// The lane's, after bytes were written: begins a portion if it is time. At most one of a file is under way.
+// The lane's, after bytes were written: begins a portion if it is time, or says in portion_later that it wants to be
+// asked again. At most one of a file is under way.
 void bring_to_disk(file &f) noexcept;
 
 // The lane's: 0, or the errno with which the disk refused pages, once. Like that of a failed fdatasync it is final.
