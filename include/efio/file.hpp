@@ -7,6 +7,7 @@
 #include "request.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <span>
 #include <string_view>
@@ -21,6 +22,13 @@ struct file_options {
   int when_full = EF_FULL_EAGAIN;
   int cache = EF_CACHE_NORMAL;
   int pattern = EF_PATTERN_ADAPTIVE;
+  int order = EF_ORDER_CALL;
+  unsigned durable_interval_ms = 0;
+  std::uint64_t rotate_bytes = 0;
+  unsigned rotate_seconds = 0;
+  unsigned rotate_keep = 0;
+  ef_rotate_fn *rotate = nullptr;
+  void *rotate_arg = nullptr;
   mode_t mode = 0666;
   int dirfd = AT_FDCWD;
 };
@@ -174,6 +182,17 @@ class file {
   result<std::size_t> writev(std::span<const iovec> from) const noexcept {
     return count(ef_writev(fd_, from.data(), many(from)));
   }
+  // With a number for synced_up_to, in `seq` if bytes were taken: ef_write_seq.
+  result<std::size_t> write(std::span<const std::byte> from, std::uint64_t &seq) const noexcept {
+    return count(ef_write_seq(fd_, from.data(), from.size(), &seq));
+  }
+  result<std::size_t> write(std::string_view from, std::uint64_t &seq) const noexcept {
+    return count(ef_write_seq(fd_, from.data(), from.size(), &seq));
+  }
+  // Is what was written up to this number on stable storage? Look whether there is an answer before you take it.
+  result<bool> synced_up_to(std::uint64_t seq) const noexcept {
+    return detail::answered<bool>(ef_synced_up_to(fd_, seq));
+  }
 
   // What is in memory at the offset, or would_block().
   result<std::size_t> pread(std::span<std::byte> to, off_t offset) const noexcept {
@@ -202,6 +221,8 @@ class file {
     return detail::answered<off_t>(ef_seek(fd_, offset, whence));
   }
   result<void> flush() const noexcept { return detail::done(ef_flush(fd_)); }
+  // ef_reopen: the path anew, in the background, as after a rename. opened() waits for that.
+  result<void> reopen() const noexcept { return detail::done(ef_reopen(fd_)); }
   result<void> advise(off_t offset, off_t len, int advice) const noexcept {
     return detail::done(ef_advise(fd_, offset, len, advice));
   }
@@ -227,7 +248,7 @@ class file {
   [[nodiscard]] detail::event_wait readable() noexcept { return {*this, EF_READ}; }
   // There is room for EF_ATOMIC bytes.
   [[nodiscard]] detail::event_wait writable() noexcept { return {*this, EF_WRITE}; }
-  // The open is over: its error.
+  // The open is over, or what reopen() began: the error. What was over before the call tells of the open alone.
   [[nodiscard]] detail::event_wait opened() noexcept { return {*this, EF_OPEN}; }
   // ef_sync, when it is awaited: everything accepted before that is on stable storage, or the error.
   [[nodiscard]] detail::event_wait synced() noexcept { return {*this, EF_SYNC}; }
@@ -268,6 +289,13 @@ class file {
     o.when_full = from.when_full;
     o.cache = from.cache;
     o.pattern = from.pattern;
+    o.order = from.order;
+    o.durable_interval_ms = from.durable_interval_ms;
+    o.rotate_bytes = from.rotate_bytes;
+    o.rotate_seconds = from.rotate_seconds;
+    o.rotate_keep = from.rotate_keep;
+    o.rotate = from.rotate;
+    o.rotate_arg = from.rotate_arg;
     return o;
   }
   static result<file> open_on(port *p, const char *path, int flags, const file_options &from) noexcept {

@@ -76,6 +76,13 @@ inline int open_error(int fd) noexcept {
   return ef_fstat(fd, &st) == 0 ? 0 : errno;
 }
 
+// Of an event with EF_OPEN. That of an ef_reopen is told by EF_ERROR as well, which mostly comes along.
+inline int open_error(const ef_event &e) noexcept {
+  const int error = open_error(e.fd);
+  const bool told = e.events == EF_OPEN || ((e.events & EF_ERROR) && !(e.events & (EF_SYNC | EF_CLOSE)));
+  return error || !told ? error : e.error;
+}
+
 } // namespace detail
 
 // See ef_port_options. A port that dispatches has no notify function.
@@ -240,7 +247,9 @@ class port {
       next = l->next;
       auto &w = *static_cast<detail::waiter *>(l);
       const unsigned hit = w.bits & e.events;
-      if (hit && !(hit & EF_SYNC)) ready(w, hit & EF_CLOSE ? e.error : hit & EF_OPEN ? detail::open_error(e.fd) : 0);
+      if (!hit || (hit & EF_SYNC)) continue;
+      if ((hit & EF_OPEN) && ef_watch(e.fd, EF_OPEN, s) == 0) continue; // told of an open before that which goes on
+      ready(w, hit & EF_CLOSE ? e.error : hit & EF_OPEN ? detail::open_error(e) : 0);
     }
     if (e.events & EF_SYNC) synced(*s, e.error);
     if (s->closing && (e.events & EF_CLOSE)) forget(s);
