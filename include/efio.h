@@ -205,7 +205,7 @@ int ef_port_free(ef_port *port);
 /* The loop goes away, its files stay: removes wake and notify (quiescent, as ef_port_wake), drops events not taken,
  * makes no more of them, and frees the port with its last file. Do not use the port afterwards. Owner. EBUSY default
  * port. What the caller has under way in the ring is waited for. Requests in progress end unheard: wait for them
- * before, or their memory is never known to be yours again. */
+ * before, or take them back by ef_cancel_wait, also afterwards. */
 int ef_port_abandon(ef_port *port);
 
 /* Takes up to max events. The answer is their number, 0 when there are none. Loop until it is less than max: the wake
@@ -311,8 +311,15 @@ int ef_submit(ef_request *const *requests, int count);
 
 /* Asks for the end of a request that is in progress. Its event comes all the same, once: with ECANCELED, of a read also
  * if a part was read, or of a write if nothing was written, otherwise with what became of it; the buffers are in use
- * until then. Any thread; not once the event was taken. ENOENT it is not in progress, EFAULT. */
+ * until then. Any thread; not once the event was taken. ENOENT it is not in progress, EFAULT, ECHILD. */
 int ef_cancel(ef_request *request);
+
+/* The same, and takes it back: blocks until the kernel has let go of the buffers. Then request and buffers are the
+ * caller's, result and error say what became of it, and no event comes: for memory that has to go now. Any thread but
+ * one that is inside wake or notify; of a request in another thread's ring that thread has to take a turn. Not once the
+ * event was taken. ENOENT it is not in progress: its event was taken before, so done may still be called. EFAULT,
+ * ECHILD. */
+int ef_cancel_wait(ef_request *request);
 
 /* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the
  * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the

@@ -105,3 +105,5 @@ int ef_advise(int fd, off_t offset, off_t len, int advice) {
 }
 
 int ef_cancel(ef_request *request) { return answer(request ? cancel_request(*request) : -EFAULT); }
+
+int ef_cancel_wait(ef_request *request) { return answer(request ? cancel_and_wait(*request) : -EFAULT); }

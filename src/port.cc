@@ -115,8 +115,7 @@ void post_request(port &p, file_node &n) noexcept {
   callback_use use(p);
   if (!use.at_once()) return put_on_queue(p, use, &n.node);
   ef_event e;
-  take_event(p, &n.node, &e);
-  use.call(&e);
+  if (take_event(p, &n.node, &e)) use.call(&e);
 }
 
 void arm(file &f, unsigned bits) noexcept { f.readiness.fetch_or(bits, std::memory_order_seq_cst); }

@@ -73,6 +73,8 @@ void note_stale(file &f) noexcept;
 
 // The node of a request that is over, see requester.hh; owner null marks it. The caller holds a reference to the port.
 void post_request(port &p, file_node &n) noexcept;
+// Off the queue again. False: it is not there, or somebody drains the port just now.
+bool take_back(port &p, const file_node &n) noexcept;
 
 int port_next(port &p, ef_event *out, int max) noexcept;
 int port_submit(port &p) noexcept;

@@ -43,9 +43,9 @@ ef_event event_of(const file &f, unsigned bits) noexcept {
 bool take_event(port &p, ef_list_node *n, ef_event *out) noexcept {
   auto *node = reinterpret_cast<file_node *>(n);
   if (!node->owner) {
-    p.events.fetch_add(1, std::memory_order_relaxed);
-    take_request(*node, out);
-    return true;
+    const bool told = take_request(*node, out);
+    if (told) p.events.fetch_add(1, std::memory_order_relaxed);
+    return told;
   }
   file &f = *node->owner;
   std::uint64_t w = f.readiness.fetch_and(not_taken, std::memory_order_seq_cst); // from here on it may be pushed again
@@ -69,7 +69,8 @@ void drop(port &p, ef_list_node *n) noexcept {
   ef_event e;
   for (ef_list_node *next; n; n = next ? next : ef_list_take_all(&p.ready)) { // some are put back, behind others
     next = n->next;
-    take_event(p, n, &e);
+    auto *node = reinterpret_cast<file_node *>(n);
+    node->owner ? static_cast<void>(take_event(p, n, &e)) : drop_request(*node);
   }
 }
 
@@ -90,31 +91,6 @@ bool drop_stale(file &f) noexcept {
   return true;
 }
 
-} // namespace
-
-// By whoever finds nobody at it; otherwise the drainer comes across them anyway.
-void sweep(port &p) noexcept {
-  int free = nobody;
-  if (!p.draining.compare_exchange_strong(free, sweeper, std::memory_order_acquire))
-    return; // pairs with the stores below
-  p.stale.store(0, std::memory_order_relaxed);
-  ef_list_node *parts[] = {p.pending.load(std::memory_order_relaxed), ef_list_take_all(&p.ready)};
-  ef_list_node *kept, **last = &kept;
-  for (ef_list_node *n : parts)
-    for (ef_list_node *next; n; n = next) {
-      next = n->next;
-      file *f = reinterpret_cast<file_node *>(n)->owner;
-      if (f && drop_stale(*f)) continue;
-      *last = n;
-      last = &n->next;
-    }
-  *last = nullptr;
-  p.pending.store(kept, std::memory_order_relaxed);
-  p.draining.store(nobody, std::memory_order_release);
-}
-
-namespace {
-
 // 0, or -EBUSY: another owner is in there. A sweeper is waited for.
 int begin_draining(port &p, drainer as) noexcept {
   for (;;) {
@@ -126,7 +102,42 @@ int begin_draining(port &p, drainer as) noexcept {
   }
 }
 
+// Keeps what is to be kept of the queue, in its order, and lets its drainers in again.
+template<class Keep> void end_sweeping(port &p, Keep keep) noexcept {
+  ef_list_node *parts[] = {p.pending.load(std::memory_order_relaxed), ef_list_take_all(&p.ready)};
+  ef_list_node *kept, **last = &kept;
+  for (ef_list_node *n : parts)
+    for (ef_list_node *next; n; n = next) {
+      next = n->next;
+      if (!keep(*reinterpret_cast<file_node *>(n))) continue;
+      *last = n;
+      last = &n->next;
+    }
+  *last = nullptr;
+  p.pending.store(kept, std::memory_order_relaxed);
+  p.draining.store(nobody, std::memory_order_release);
+}
+
 } // namespace
+
+// By whoever finds nobody at it; otherwise the drainer comes across them anyway.
+void sweep(port &p) noexcept {
+  int free = nobody;
+  if (!p.draining.compare_exchange_strong(free, sweeper, std::memory_order_acquire))
+    return; // pairs with the stores of nobody
+  p.stale.store(0, std::memory_order_relaxed);
+  end_sweeping(p, [](file_node &n) { return !n.owner || !drop_stale(*n.owner); });
+}
+
+bool take_back(port &p, const file_node &n) noexcept {
+  bool found = false;
+  if (begin_draining(p, sweeper) != 0) return false;
+  end_sweeping(p, [&](file_node &each) {
+    found |= &each == &n;
+    return &each != &n;
+  });
+  return found;
+}
 
 void note_stale(file &f) noexcept {
   port &p = *f.home;

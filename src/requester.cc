@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The life of a request: inline try, parked, with an engine (more than once after short counts), over, taken.
+// The life of a request until it is over: inline try, parked, with an engine (more than once after short counts).
 #include "requester.hh"
 
 #include "cache.hh"
@@ -8,6 +8,7 @@
 #include "port.hh"
 #include "process.hh"
 #include "reader.hh"
+#include "request_state.hh"
 #include "sys.hh"
 
 #include <fcntl.h>
@@ -18,48 +19,6 @@
 
 namespace ef {
 namespace {
-
-enum class progress : std::uint32_t { none, going }; // none: all zero, as the caller made it
-
-// What the library keeps in an ef_request. Its holder: the caller's thread, an engine, the parked list, the queue.
-struct request_state {
-  io_request io; // first: an engine answers with it
-  file_node news;
-  file *f;
-  ef_request *user;
-  const iovec *next; // the first buffer not wholly done
-  int buffers;       // from there on
-  std::atomic<progress> state;
-  std::size_t skip; // bytes of *next that are done
-  bool plain;       // the way of the cache mode was refused
-  std::size_t did, left;
-  std::uint64_t written_before; // stream position of what was accepted before
-};
-static_assert(sizeof(request_state) <= sizeof ef_request::reserved && alignof(request_state) <= alignof(void *));
-
-request_state &state_in(ef_request &q) noexcept { return *reinterpret_cast<request_state *>(q.reserved); }
-request_state &state_of_io(io_request *r) noexcept { return *reinterpret_cast<request_state *>(r); }
-request_state &state_of_news(file_node &n) noexcept {
-  return *reinterpret_cast<request_state *>(reinterpret_cast<char *>(&n) - offsetof(request_state, news));
-}
-
-std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t>(f.handle) & 0xfffff; }
-
-// ---- In the background
-
-void end(request_state &s, ssize_t result) noexcept {
-  file &f = *s.f;
-  port &p = *f.home;
-  s.io.result = result;
-  port_reference(p); // the request may be taken in a moment, and the file's slot be free
-  pin(f);            // until then
-  f.untaken.fetch_add(1, std::memory_order_relaxed);
-  post_request(p, s.news);
-  // Only now: EF_CLOSE comes later, see take_event.
-  if (files.put(slot_of(f))) schedule_release(f);
-  port_not_busy(p);
-  port_release(p);
-}
 
 void launch(request_state &s) noexcept;
 
@@ -77,7 +36,7 @@ void open_second(job *j) {
     else if (f.reopened.load(std::memory_order_seq_cst) != before)
       fd = renew_second(f);
   }
-  if (fd < 0) return end(s, fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EOPNOTSUPP);
+  if (fd < 0) return end_request(s, fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EOPNOTSUPP);
   launch(s);
 }
 
@@ -129,10 +88,10 @@ void tried(io_request *r) {
     return launch(s);
   }
   if (n > 0 && s.left > 0) return launch(s);
-  if (n < 0 && s.did == 0) return end(s, n);
-  if (n == -ECANCELED && !r->write) return end(s, n);           // a short count would be the end of the file
-  if (n == 0 && r->write && s.did == 0) return end(s, -ENOSPC); // no progress and no reason
-  end(s, static_cast<ssize_t>(s.did));
+  if (n < 0 && s.did == 0) return end_request(s, n);
+  if (n == -ECANCELED && !r->write) return end_request(s, n);           // a short count would be the end of the file
+  if (n == 0 && r->write && s.did == 0) return end_request(s, -ENOSPC); // no progress and no reason
+  end_request(s, static_cast<ssize_t>(s.did));
 }
 
 // ---- Parked
@@ -152,7 +111,7 @@ void go(request_state &s) noexcept {
               ? ECANCELED
               : f.open_error.load(std::memory_order_acquire); // pairs with the opener
   if (!e && !f.seekable) e = ESPIPE;
-  e ? end(s, -e) : launch(s);
+  e ? end_request(s, -e) : launch(s);
 }
 
 void park(request_state &s) noexcept {
@@ -311,40 +270,10 @@ ssize_t pwrite_file(file &f, const iovec *iov, int count, std::size_t bytes, off
   return -EINPROGRESS;
 }
 
-bool in_progress(const ef_request &q) noexcept {
-  return reinterpret_cast<const request_state *>(q.reserved)->state.load(std::memory_order_acquire) ==
-         progress::going; // pairs with take_request
-}
-
-int cancel_request(ef_request &q) noexcept {
-  if (!in_progress(q)) return -ENOENT;
-  request_state &s = state_in(q);
-  file &f = *s.f;
-  s.io.unwanted.store(true, std::memory_order_seq_cst); // pairs with go_round
-  f.cancels.fetch_add(1, std::memory_order_seq_cst);
-  tell_parked(f);
-  const engine &e = *f.home->engine_used;
-  if (e.withdraw && e.withdraw(here()->engines, f.home->at, &s.io))
-    end(s, s.io.write && s.did ? static_cast<ssize_t>(s.did) : -ECANCELED);
-  return 0;
-}
-
 void tell_parked(file &f) noexcept {
   // An exchange of nothing: either the count of who comes later is seen, or he sees what was done before.
   if (f.parked_count.fetch_add(0, std::memory_order_seq_cst) == 0) return;
   while (go_round(f)) {}
-}
-
-void take_request(file_node &n, ef_event *out) noexcept {
-  request_state &s = state_of_news(n);
-  file &f = *s.f;
-  // Not before: whoever begins several sees by this which of them are in progress.
-  s.user->result = std::max<ssize_t>(s.io.result, -1);
-  s.user->error = s.io.result < 0 ? static_cast<int>(-s.io.result) : 0;
-  *out = {f.handle, EF_REQUEST, s.user->error, s.user};
-  s.state.store(progress::none, std::memory_order_release); // pairs with in_progress
-  f.untaken.fetch_sub(1, std::memory_order_relaxed);
-  unpin(f);
 }
 
 void init_requests(file &f) noexcept {

@@ -17,13 +17,17 @@ ssize_t pread_file(file &f, const iovec *iov, int count, std::size_t bytes, off_
 ssize_t pwrite_file(file &f, const iovec *iov, int count, std::size_t bytes, off_t offset, ef_request &q) noexcept;
 bool in_progress(const ef_request &q) noexcept;
 int cancel_request(ef_request &q) noexcept;
+// Blocking until the buffers are not in use; then the request is the caller's, and there is no event.
+int cancel_and_wait(ef_request &q) noexcept;
 
 // Requests wait until the file is open, and reads until what was accepted before them is in the file: whoever brought
 // either about, or an error instead, says so.
 void tell_parked(file &f) noexcept;
 
-// A request that is over leaves the port's queue: from here on it is the caller's again.
-void take_request(file_node &n, ef_event *out) noexcept;
+// A request that is over leaves the port's queue: from here on it is the caller's again. False: there is no event, it
+// was revoked.
+bool take_request(file_node &n, ef_event *out) noexcept;
+void drop_request(file_node &n) noexcept; // the same, and nobody is told
 
 // The file was opened anew: its second descriptor, if there is one, follows. 0 or a negated errno.
 int renew_second(file &f) noexcept;
