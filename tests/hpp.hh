@@ -91,9 +91,91 @@ class full_pipe {
   unsigned seed_ = 0;
 };
 
-} // namespace hpp
-
 #define GOOD(call) assert_true(static_cast<bool>(call))
 #define FAILED_WITH(call, code) assert_int_equal((call).error().value(), code)
+
+// Waits for bytes, room, a sync and two ends.
+inline ef::job copy(ef::port &p, std::string from, std::string to, bool &over) {
+  auto in = ef::file::open(p, from.c_str(), O_RDONLY, {.cache = EF_CACHE_STREAMING});
+  auto out = ef::file::open(p, to.c_str(), O_WRONLY | O_CREAT, {.write_buffer_max = 128 << 10});
+  GOOD(co_await in->opened());
+  char some[EF_ATOMIC];
+  for (;;) {
+    const auto n = in->read(some);
+    if (n.would_block()) {
+      GOOD(co_await in->readable());
+      continue;
+    }
+    GOOD(n);
+    if (*n == 0) break;
+    while (out->write(std::string_view(some, *n)).would_block()) GOOD(co_await out->writable());
+  }
+  GOOD(co_await out->synced());
+  GOOD(co_await out->closed());
+  GOOD(co_await in->closed());
+  over = true;
+}
+
+// Reads there, and writes the same behind the end of `all`.
+inline ef::job copy_at(ef::file &f, const std::string &all, std::size_t at, int &over) {
+  std::string got(10000, 0);
+  const auto n = co_await f.read_at(std::span(got), static_cast<off_t>(at));
+  assert_true(*n == got.size() && all.compare(at, got.size(), got) == 0);
+  const auto written = co_await f.write_at(std::string_view(got), static_cast<off_t>(all.size() + at));
+  assert_int_equal(*written, got.size());
+  ++over;
+}
+
+inline ef::job read_into(ef::file &f, std::string &to, std::size_t at, int &over) {
+  const auto n = co_await f.read_at(std::span(to), static_cast<off_t>(at));
+  assert_int_equal(*n, to.size());
+  ++over;
+}
+inline ef::job write_from(ef::file &f, const std::string &from, std::size_t at, int &over) {
+  const auto n = co_await f.write_at(std::string_view(from), static_cast<off_t>(at));
+  assert_int_equal(*n, from.size());
+  ++over;
+}
+inline ef::job write_and_destroy(ef::file &f, const std::string &from, std::vector<ef::job> &others, int &over) {
+  GOOD(co_await f.write_at(std::string_view(from), 0));
+  others.clear();
+  ++over;
+}
+
+// On a port whose loop takes the events, in `turn`: requests that are destroyed while they are under way, and while the
+// loop has their events in hand already. Their bytes are freed, others go on. `f` is opened for both.
+template<class Turn> void requests_that_die(ef::file &f, const std::string &all, Turn turn) {
+  for (int round = 0; round < 40; ++round) {
+    std::string stays(50000, 0);
+    const std::string written(20000, 'w');
+    int over = 0, never = 0;
+    const ef::job reads = read_into(f, stays, 1000, over), writes = write_from(f, written, all.size(), over);
+    {
+      std::vector<std::string> goes(20, std::string(30000, 'g'));
+      std::vector<ef::job> jobs;
+      for (std::size_t i = 0; i < goes.size(); ++i)
+        jobs.push_back(i % 2 ? write_from(f, goes[i], all.size() + 30000 * i, never)
+                             : read_into(f, goes[i], 2000 * i, never));
+      if (round % 4 == 1) turn();
+      if (round % 4 == 2) ::usleep(300);
+    }
+    never = 0;
+    while (over < 2) turn();
+    assert_true(stays == all.substr(1000, stays.size()));
+    assert_int_equal(never, 0);
+  }
+  for (int round = 0; round < 10; ++round) {
+    const std::string same = all.substr(0, 1000);
+    std::vector<ef::job> others;
+    int over = 0, first = 0;
+    const ef::job destroys = write_and_destroy(f, same, others, first);
+    for (int i = 0; i < 30; ++i) others.push_back(write_from(f, same, 0, over));
+    assert_int_equal(ef_drain(ef_port_of(f.number()), core::patience_ms), 0); // all of them are told in one turn
+    while (first == 0) turn();
+    assert_true(others.empty() && over <= 30);
+  }
+}
+
+} // namespace hpp
 
 #endif

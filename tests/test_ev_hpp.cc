@@ -37,72 +37,83 @@ struct guest {
   }
 };
 
-ef::job copy(guest &g, std::string from, std::string to, bool &over) {
-  auto in = ef::file::open(g.port, from.c_str(), O_RDONLY, {.cache = EF_CACHE_STREAMING});
-  auto out = ef::file::open(g.port, to.c_str(), O_WRONLY | O_CREAT, {.write_buffer_max = 128 << 10});
-  char some[EF_ATOMIC];
-  for (;;) {
-    const auto n = in->read(some);
-    if (n.would_block()) {
-      GOOD(co_await in->readable());
-      continue;
-    }
-    GOOD(n);
-    if (*n == 0) break;
-    while (out->write(std::string_view(some, *n)).would_block()) GOOD(co_await out->writable());
-  }
-  GOOD(co_await out->synced());
-  GOOD(co_await out->closed());
-  GOOD(co_await in->closed());
-  over = true;
-  ev_break(g.loop, EVBREAK_ALL);
-}
-
 void a_libev_loop_dispatches_a_port(void **) {
   const std::string all = core::pattern(3000000);
   core::put(dir + "/from", all);
   guest g;
   bool over = false;
-  const ef::job j = copy(g, dir + "/from", dir + "/to", over);
-  while (!over) ev_run(g.loop, 0);
+  const ef::job j = hpp::copy(g.port, dir + "/from", dir + "/to", over);
+  while (!over) ev_run(g.loop, EVRUN_ONCE);
   assert_true(j.done());
   assert_int_equal(g.port.stats()->files, 0);
   assert_true(core::contents(dir + "/to") == all);
 }
 
-ef::job read_at(ef::file &f, const std::string &all, std::size_t at, int &over) {
-  std::string got(10000, 0);
-  const auto n = co_await f.read_at(std::span(got), static_cast<off_t>(at));
-  assert_true(*n == got.size() && all.compare(at, got.size(), got) == 0);
-  const auto written = co_await f.write_at(std::string_view(got), static_cast<off_t>(all.size() + at));
-  assert_int_equal(*written, got.size());
-  ++over;
-}
-
-// The adapter takes the events; what it calls resumes.
-void requests_on_the_adapter_s_port_are_awaited(void **) {
+// The adapter takes the events, and what it calls resumes.
+struct adapter {
   struct ev_loop *loop = ev_loop_new(0);
+  ef::file file;
+  ev_timer tick; // requests of ours do not hold the loop
+
+  explicit adapter(const std::string &path) : file(ef_ev_open(loop, path.c_str(), O_RDWR, 0)) {
+    GOOD(file);
+    GOOD(file.wait(EF_OPEN, core::patience_ms));
+    ev_timer_init(
+        &tick, [](struct ev_loop *, ev_timer *, int) {}, 0, 0.01);
+    ev_timer_start(loop, &tick);
+  }
+  ~adapter() {
+    GOOD(file.close());
+    assert_int_equal(ef_drain(ef_ev_port(loop), core::patience_ms), 0);
+    ev_timer_stop(loop, &tick);
+    ev_loop_destroy(loop);
+  }
+  void turn() {
+    assert_true(std::chrono::steady_clock::now() < end);
+    ev_run(loop, EVRUN_ONCE);
+  }
+  std::chrono::steady_clock::time_point end =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(core::patience_ms);
+};
+
+void requests_on_the_adapter_s_port_are_awaited(void **) {
   const std::string all = core::pattern(500000);
   core::put(dir + "/at", all);
-  ef::file f(ef_ev_open(loop, (dir + "/at").c_str(), O_RDWR, 0));
-  GOOD(f);
-  int over = 0;
-  std::vector<ef::job> jobs;
-  for (std::size_t i = 0; i < 50; ++i) jobs.push_back(read_at(f, all, i * 10000, over));
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(core::patience_ms);
-  ev_timer tick; // requests of ours do not hold the loop
-  ev_timer_init(
-      &tick, [](struct ev_loop *, ev_timer *, int) {}, 0, 0.01);
-  ev_timer_start(loop, &tick);
-  while (over < 50) {
-    ev_run(loop, EVRUN_ONCE);
-    assert_true(std::chrono::steady_clock::now() < end);
+  {
+    adapter a(dir + "/at");
+    int over = 0;
+    std::vector<ef::job> jobs;
+    for (std::size_t i = 0; i < 50; ++i) jobs.push_back(hpp::copy_at(a.file, all, i * 10000, over));
+    while (over < 50) a.turn();
   }
-  ev_timer_stop(loop, &tick);
-  GOOD(f.close());
-  assert_int_equal(ef_drain(ef_ev_port(loop), core::patience_ms), 0);
-  ev_loop_destroy(loop);
   assert_true(core::contents(dir + "/at") == all + all);
+}
+
+void requests_on_the_adapter_s_port_may_be_destroyed(void **) {
+  const std::string all = core::pattern(500000);
+  core::put(dir + "/dies", all);
+  adapter a(dir + "/dies");
+  hpp::requests_that_die(a.file, all, [&] { a.turn(); });
+}
+
+// The loop goes first, with events that nobody will hear.
+void requests_outlive_the_loop(void **) {
+  const std::string all = core::pattern(500000);
+  core::put(dir + "/outlives", all);
+  for (bool ended : {false, true}) {
+    std::vector<std::string> bytes(20, std::string(20000, 0));
+    int over = 0;
+    struct ev_loop *loop = ev_loop_new(0);
+    ef::file f(ef_ev_open(loop, (dir + "/outlives").c_str(), O_RDWR, 0));
+    std::vector<ef::job> jobs;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      jobs.push_back(i % 2 ? hpp::write_from(f, bytes[i], 500000, over) : hpp::read_into(f, bytes[i], i, over));
+    const int at_hand = over;
+    if (ended) assert_int_equal(ef_drain(ef_ev_port(loop), core::patience_ms), 0);
+    ev_loop_destroy(loop);
+    jobs.clear();
+    assert_int_equal(over, at_hand);
+  }
 }
 
 } // namespace
@@ -112,6 +123,8 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_libev_loop_dispatches_a_port),
       cmocka_unit_test(requests_on_the_adapter_s_port_are_awaited),
+      cmocka_unit_test(requests_on_the_adapter_s_port_may_be_destroyed),
+      cmocka_unit_test(requests_outlive_the_loop),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
   if (!failed) core::remove(dir);

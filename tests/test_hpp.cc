@@ -9,33 +9,6 @@ namespace {
 
 std::string dir;
 
-// First: the child has no threads of the library's yet.
-void a_request_that_cannot_wait_says_so_and_aborts(void **) {
-  int ends[2];
-  assert_int_equal(::pipe(ends), 0);
-  const pid_t child = ::fork();
-  assert_true(child >= 0);
-  if (child == 0) {
-    const rlimit none{0, 0};
-    ::setrlimit(RLIMIT_CORE, &none);
-    ::signal(SIGABRT, SIG_DFL);
-    ::dup2(ends[1], STDERR_FILENO);
-    auto f = ef::file::open((dir + "/abort").c_str(), O_RDWR | O_CREAT);
-    ef::request r;
-    if (!f->pwrite("bytes", 0, r).in_progress()) ::_exit(1);
-    r.~request();
-    ::_exit(2);
-  }
-  ::close(ends[1]);
-  int status = 0;
-  assert_int_equal(::waitpid(child, &status, 0), child);
-  char said[256] = "";
-  assert_true(::read(ends[0], said, sizeof said - 1) > 0);
-  ::close(ends[0]);
-  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-  assert_non_null(std::strstr(said, "ef::request"));
-}
-
 std::string read_all(const ef::file &f) {
   std::string all;
   char some[5000];
@@ -201,6 +174,44 @@ void a_request_that_dies_waits(void **) {
   });
 }
 
+// Nobody takes the events of that port: they do not come.
+void a_request_on_a_port_of_others_is_taken_back(void **) {
+  const std::string path = dir + "/others", bytes = core::pattern(300000);
+  for (int round = 0; round < 20; ++round) {
+    auto f = ef::file::open(path.c_str(), O_RDWR | O_CREAT);
+    std::vector<char> goes(bytes.begin(), bytes.end());
+    ef::request write, again;
+    assert_true(f->pwrite(std::string_view(goes.data(), goes.size()), 0, write).in_progress());
+    assert_true(f->pwrite("more", 300000, again).in_progress());
+    GOOD(write.cancel());
+    if (round % 3 == 0) GOOD(f->wait(EF_OPEN, core::patience_ms));
+    if (round % 3 == 1) ::usleep(500);
+  }
+  assert_int_equal(ef_drain(nullptr, core::patience_ms), 0); // every file was closed: no event is missing
+  ef_event e;
+  assert_int_equal(ef_port_next(nullptr, &e, 1), 0);
+}
+
+void a_request_of_the_parent_dies_in_a_fork_child(void **) {
+  hpp::on_each_engine([](ef::port &p) {
+    auto f = ef::file::open(p, (dir + "/parent").c_str(), O_RDWR | O_CREAT);
+    ef::request r;
+    assert_true(f->pwrite("bytes", 0, r).in_progress());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      FAILED_WITH(r.cancel(), ECHILD);
+      r.~request();
+      ::_exit(0);
+    }
+    int status;
+    assert_int_equal(::waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    hpp::until(p, [&] { return !r.in_progress(); });
+    assert_int_equal(*r.outcome(), 5);
+  });
+}
+
 void a_stream_formats_into_the_file(void **) {
   const std::string path = dir + "/stream";
   std::ostringstream want;
@@ -277,7 +288,8 @@ void lines_of_many_streams_stay_whole(void **) {
 int main() {
   dir = core::directory();
   const CMUnitTest tests[] = {
-      cmocka_unit_test(a_request_that_cannot_wait_says_so_and_aborts),
+      cmocka_unit_test(a_request_on_a_port_of_others_is_taken_back),
+      cmocka_unit_test(a_request_of_the_parent_dies_in_a_fork_child),
       cmocka_unit_test(what_is_written_is_in_the_file_and_read_back),
       cmocka_unit_test(a_file_is_closed_once_by_the_last_that_holds_it),
       cmocka_unit_test(an_adopted_descriptor_belongs_to_the_file),

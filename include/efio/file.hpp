@@ -201,17 +201,19 @@ class file {
   result<std::size_t> pread(std::span<char> to, off_t offset) const noexcept {
     return pread(std::as_writable_bytes(to), offset);
   }
-  // The count now, or in_progress(): then the request tells when it is over. EBUSY it is under way already.
+  // The count now, or in_progress(): then the request tells when it is over. EBUSY it is under way already, ENOMEM.
   result<std::size_t> pread(std::span<std::byte> to, off_t offset, request &r) const noexcept {
-    if (r.under_way_) return failure{EBUSY};
-    return r.begun(ef_pread(fd_, to.data(), to.size(), offset, &r.q_), home_);
+    ef_request *q = r.idle();
+    if (!q) return last_failure();
+    return r.begun(ef_pread(fd_, to.data(), to.size(), offset, q), home_);
   }
   result<std::size_t> pread(std::span<char> to, off_t offset, request &r) const noexcept {
     return pread(std::as_writable_bytes(to), offset, r);
   }
   result<std::size_t> pwrite(std::span<const std::byte> from, off_t offset, request &r) const noexcept {
-    if (r.under_way_) return failure{EBUSY};
-    return r.begun(ef_pwrite(fd_, from.data(), from.size(), offset, &r.q_), home_);
+    ef_request *q = r.idle();
+    if (!q) return last_failure();
+    return r.begun(ef_pwrite(fd_, from.data(), from.size(), offset, q), home_);
   }
   result<std::size_t> pwrite(std::string_view from, off_t offset, request &r) const noexcept {
     return pwrite(std::as_bytes(std::span(from)), offset, r);

@@ -149,8 +149,8 @@ class port {
     return ran;
   }
 
-  // ef_port_submit, just before the loop polls. It also resumes who was told of an end outside of dispatch(): because
-  // a file was closed under him, or while a request was waited for.
+  // ef_port_submit, just before the loop polls. It also resumes who was told of an end outside of dispatch(), because a
+  // file was closed under him.
   result<int> submit() {
     run_ready();
     return port_ ? detail::answered<int>(ef_port_submit(port_)) : failure{error_};
@@ -232,8 +232,6 @@ class port {
       ::poll(&p, 1, p.fd < 0 ? 1 : -1); // EBUSY: until another thread has let go of the port
     }
   }
-  // From before a fork: nothing happens on it any more.
-  bool inherited() const noexcept { return ef_port_pending(port_) < 0 && errno == ECHILD; }
 
   void ready(detail::waiter &w, int error) noexcept {
     w.error = error;

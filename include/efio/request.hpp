@@ -5,14 +5,24 @@
 
 #include "port.hpp"
 
-#include <cstdio>
-#include <cstdlib>
+#include <new>
 
 namespace ef::inline v1 {
 
 class request;
 
 namespace detail {
+
+// What the library writes into. It stays when its request has gone: the loop may have taken the event together with
+// others, one of which is what destroyed the request, and calls `done` of it when their turn is over.
+struct flight {
+  explicit flight(request &r) noexcept : owner(&r) {
+    q.data = this;
+    q.done = request_over;
+  }
+  ef_request q{};
+  request *owner;
+};
 
 // A coroutine that waits for a request; may die before it.
 class request_wait : public waiter {
@@ -35,43 +45,34 @@ class request_wait : public waiter {
 //
 // co_await r answers outcome() when it is over; one coroutine at a time, a second one is answered EINPROGRESS at once.
 //
-// Destroyed while it is under way it asks for its end and waits for that, on the thread of the port; it blocks for as
-// long as the kernel has the buffers. Others whose events come meanwhile are resumed by the next dispatch() or
-// submit(). Where there is no ef::port, as on that of an adapter, it cannot wait, since the loop takes the events: it
-// says so on standard error and aborts. There, cancel() and see it over before.
+// Destroyed while it is under way, on whatever port, it is taken back by ef_cancel_wait: it asks for its end and blocks
+// for as long as the kernel has the buffers. Only on the thread of the port.
 class request {
  public:
-  request() noexcept {
-    q_.data = this;
-    q_.done = detail::request_over;
-  }
+  request() noexcept = default;
   request(const request &) = delete;
   request &operator=(const request &) = delete;
   ~request() {
-    if (!under_way_) return;
     if (waits_) waits_->leave();
-    waits_ = nullptr;
-    ef_cancel(&q_);
-    while (home_ && under_way_ && home_->wait_and_take()) {}
-    if (!under_way_) return;
-    if (!home_ || !home_->inherited()) { // in a fork child nobody uses our memory
-      std::fputs("efio: an ef::request was destroyed while it was under way\n", stderr);
-      std::abort();
-    }
-    --home_->requests_;
+    if (under_way_ && home_) --home_->requests_;
+    if (under_way_ && !taken_back())
+      flight_->owner = nullptr; // the loop has its event in hand, and tells us next
+    else
+      delete flight_;
   }
 
   bool in_progress() const noexcept { return under_way_; }
   // ef_cancel: it ends all the same, with ECANCELED or with what became of it. ENOENT it is not under way.
   result<void> cancel() noexcept {
     if (!under_way_) return failure{ENOENT};
-    return detail::done(ef_cancel(&q_));
+    return detail::done(ef_cancel(&flight_->q));
   }
   // What became of it: the count, or the error; EINPROGRESS while it is under way.
   result<std::size_t> outcome() const noexcept {
     if (under_way_) return failure{EINPROGRESS};
-    if (q_.error) return failure{q_.error};
-    return static_cast<std::size_t>(q_.result);
+    if (!flight_) return std::size_t{0};
+    if (flight_->q.error) return failure{flight_->q.error};
+    return static_cast<std::size_t>(flight_->q.result);
   }
   detail::request_wait operator co_await() noexcept { return detail::request_wait(*this); }
 
@@ -81,18 +82,27 @@ class request {
   friend void detail::request_over(ef_request *q) noexcept;
   friend bool detail::resumed_later(const ef_request *q) noexcept;
 
-  // The answer of the C call that was given q_.
+  // For a C call. Null: errno.
+  ef_request *idle() noexcept {
+    errno = under_way_ ? EBUSY : ENOMEM;
+    if (under_way_) return nullptr;
+    if (!flight_) flight_ = new (std::nothrow) detail::flight(*this);
+    return flight_ ? &flight_->q : nullptr;
+  }
+  // The answer of the C call.
   result<std::size_t> begun(ssize_t n, port *home) noexcept {
-    q_.result = n;
-    q_.error = n < 0 ? errno : 0;
-    if (q_.error != EINPROGRESS) return outcome();
+    flight_->q.result = n;
+    flight_->q.error = n < 0 ? errno : 0;
+    if (flight_->q.error != EINPROGRESS) return outcome();
     under_way_ = true;
     home_ = home;
     if (home) ++home->requests_;
     return failure{EINPROGRESS};
   }
+  // Nobody uses its memory any more; in a fork child nobody did.
+  bool taken_back() noexcept { return ef_cancel_wait(&flight_->q) == 0 || errno == ECHILD; }
 
-  ef_request q_{};
+  detail::flight *flight_ = nullptr; // made when it is first begun
   detail::waiter *waits_ = nullptr;
   port *home_ = nullptr;
   bool under_way_ = false;
@@ -111,11 +121,15 @@ inline void request_wait::await_suspend(std::coroutine_handle<> w) noexcept {
 inline result<std::size_t> request_wait::await_resume() const noexcept { return request_.outcome(); }
 
 inline bool resumed_later(const ef_request *q) noexcept {
-  return q->done == request_over && static_cast<const request *>(q->data)->home_;
+  if (q->done != request_over) return false;
+  const request *r = static_cast<const flight *>(q->data)->owner;
+  return r && r->home_;
 }
 
 inline void request_over(ef_request *q) noexcept {
-  auto &r = *static_cast<request *>(q->data);
+  auto *f = static_cast<flight *>(q->data);
+  if (!f->owner) return delete f;
+  request &r = *f->owner;
   r.under_way_ = false;
   if (r.home_) --r.home_->requests_;
   waiter *w = std::exchange(r.waits_, nullptr);
