@@ -176,6 +176,79 @@ template<class Turn> void requests_that_die(ef::file &f, const std::string &all,
   }
 }
 
+inline ef::job wait_for_room(ef::file &f, std::error_code &end, int &over) {
+  end = (co_await f.writable()).error();
+  ++over;
+}
+
+// A port that is part of a loop; run() comes back when the loop has nothing to wait for. That it does shows that the
+// port holds the loop for as long as somebody waits, and no longer.
+template<class Guest> void coroutines_run_in_a_loop(const std::string &dir) {
+  const std::string all = core::pattern(3000000), path = dir + "/from";
+  core::put(path, all);
+  Guest g;
+  g.run(); // nobody waits
+  bool over = false;
+  const ef::job j = copy(g.port, path, dir + "/to", over);
+  assert_false(over);
+  g.run();
+  assert_true(over && j.done());
+  assert_true(core::contents(dir + "/to") == all);
+
+  auto f = ef::file::open(g.port, path.c_str(), O_RDWR);
+  int count = 0;
+  std::vector<ef::job> jobs;
+  for (std::size_t i = 0; i < 50; ++i) jobs.push_back(copy_at(*f, all, i * 10000, count));
+  g.run();
+  assert_int_equal(count, 50);
+  assert_true(core::contents(path) == all + all.substr(0, 500000));
+  requests_that_die(*f, all, [&] { g.run(); });
+  GOOD(f->close());
+  g.run();
+  GOOD(g.port.drain(core::patience_ms));
+  assert_int_equal(g.port.stats()->files, 0);
+}
+
+template<class Guest> void a_loop_is_held_by_those_who_wait(const std::string &dir) {
+  full_pipe pipe(dir + "/held");
+  Guest g;
+  int over = 0;
+  std::error_code end;
+  ef::file f = pipe.open(g.port);
+  GOOD(g.port.dispatch()); // of room that there was meanwhile
+  ef::job a = wait_for_room(f, end, over), b = wait_for_room(f, end, over);
+  assert_true(g.alive());
+  a.cancel();
+  assert_true(g.alive());
+  b.cancel();
+  assert_false(g.alive());
+  g.run();
+  a = wait_for_room(f, end, over);
+  GOOD(f.close()); // outside of the loop: it resumes whom that has told
+  g.run();
+  assert_int_equal(over, 1);
+  assert_int_equal(end.value(), ECANCELED);
+  assert_false(g.alive());
+  {
+    pipe.drain();
+    ef::file other = pipe.open(g.port);
+    a = wait_for_room(other, end, over);
+    const pid_t child = ::fork();
+    if (child == 0) { // there nobody will come
+      ::alarm(20);
+      g.forked();
+      g.run();
+      ::_exit(over == 1 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(::waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    a.cancel();
+  }
+  pipe.leave();
+  ::unlink((dir + "/held").c_str());
+}
+
 } // namespace hpp
 
 #endif

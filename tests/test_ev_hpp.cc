@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// efio.hpp in a libev loop: an ef::port of its own that the loop's hooks dispatch, and requests on the adapter's port.
-#include <efio_ev.h>
+// efio.hpp in a libev loop: ef::ev_port, and requests on the adapter's port.
+#include <efio_ev.hpp>
 
 #include "hpp.hh"
 
@@ -8,46 +8,42 @@ namespace {
 
 std::string dir;
 
-// The hooks that make a port a part of a libev loop.
 struct guest {
   struct ev_loop *loop = ev_loop_new(0);
-  ef::port port{};
-  ev_io bell;
-  ev_prepare before;
-  ev_timer patience;
+  ef::ev_port port{loop};
 
-  guest() {
-    ev_io_init(
-        &bell, [](struct ev_loop *, ev_io *w, int) { GOOD(static_cast<ef::port *>(w->data)->dispatch()); }, *port.fd(),
-        EV_READ);
-    ev_prepare_init(&before,
-                    [](struct ev_loop *, ev_prepare *w, int) { GOOD(static_cast<ef::port *>(w->data)->submit()); });
+  guest() { GOOD(port); }
+  ~guest() { ev_loop_destroy(loop); } // the port leaves it then, and goes later
+  void run() {
+    ::alarm(60);
+    ev_run(loop, 0);
+    ::alarm(0);
+  }
+  // Held, a run lasts until the timer, which does not hold the loop, ends it.
+  bool alive() const {
+    bool held = false;
+    ev_timer tick;
     ev_timer_init(
-        &patience, [](struct ev_loop *, ev_timer *, int) { fail_msg("the loop hangs"); }, 20, 0);
-    bell.data = before.data = &port;
-    ev_io_start(loop, &bell);
-    ev_prepare_start(loop, &before);
-    ev_timer_start(loop, &patience);
+        &tick,
+        [](struct ev_loop *l, ev_timer *w, int) {
+          *static_cast<bool *>(w->data) = true;
+          ev_break(l, EVBREAK_ALL);
+        },
+        0.02, 0);
+    tick.data = &held;
+    ev_now_update(loop);
+    ev_timer_start(loop, &tick);
+    ev_unref(loop);
+    ev_run(loop, 0);
+    ev_ref(loop);
+    ev_timer_stop(loop, &tick);
+    return held;
   }
-  ~guest() {
-    ev_io_stop(loop, &bell);
-    ev_prepare_stop(loop, &before);
-    ev_timer_stop(loop, &patience);
-    ev_loop_destroy(loop);
-  }
+  void forked() { ev_loop_fork(loop); }
 };
 
-void a_libev_loop_dispatches_a_port(void **) {
-  const std::string all = core::pattern(3000000);
-  core::put(dir + "/from", all);
-  guest g;
-  bool over = false;
-  const ef::job j = hpp::copy(g.port, dir + "/from", dir + "/to", over);
-  while (!over) ev_run(g.loop, EVRUN_ONCE);
-  assert_true(j.done());
-  assert_int_equal(g.port.stats()->files, 0);
-  assert_true(core::contents(dir + "/to") == all);
-}
+void coroutines_run_in_a_libev_loop(void **) { hpp::coroutines_run_in_a_loop<guest>(dir); }
+void a_libev_loop_is_held_by_those_who_wait(void **) { hpp::a_loop_is_held_by_those_who_wait<guest>(dir); }
 
 // The adapter takes the events, and what it calls resumes.
 struct adapter {
@@ -116,12 +112,23 @@ void requests_outlive_the_loop(void **) {
   }
 }
 
+void a_port_that_cannot_be_made_says_so(void **) {
+  struct ev_loop *loop = ev_loop_new(0);
+  ef::ev_port port(loop, 77);
+  assert_false(static_cast<bool>(port));
+  assert_int_equal(port.error().value(), EINVAL);
+  ev_run(loop, 0);
+  ev_loop_destroy(loop);
+}
+
 } // namespace
 
 int main() {
   dir = core::directory();
   const CMUnitTest tests[] = {
-      cmocka_unit_test(a_libev_loop_dispatches_a_port),
+      cmocka_unit_test(coroutines_run_in_a_libev_loop),
+      cmocka_unit_test(a_libev_loop_is_held_by_those_who_wait),
+      cmocka_unit_test(a_port_that_cannot_be_made_says_so),
       cmocka_unit_test(requests_on_the_adapter_s_port_are_awaited),
       cmocka_unit_test(requests_on_the_adapter_s_port_may_be_destroyed),
       cmocka_unit_test(requests_outlive_the_loop),

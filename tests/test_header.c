@@ -85,6 +85,25 @@ static void efio_ev_h_compiles_alone_as_cxx20(void **state) {
   as_cxx20("efio_ev.h");
 }
 
+static void efio_ev_hpp_compiles_alone(void **state) {
+  (void)state;
+  without("HAVE_EV");
+  as_cxx20("efio_ev.hpp");
+}
+
+static void efio_uv_hpp_compiles_alone(void **state) {
+  (void)state;
+  without("HAVE_UV");
+  as_cxx20("efio_uv.hpp");
+}
+
+/* A libev without loops to choose from. */
+static void efio_ev_hpp_compiles_without_multiplicity(void **state) {
+  (void)state;
+  without("HAVE_EV");
+  compiles_alone("efio_ev.hpp", setting("CXX", "c++"), "-x c++ -std=c++20 -DEV_MULTIPLICITY=0");
+}
+
 static void efio_uv_h_compiles_alone_as_c11(void **state) {
   (void)state;
   without("HAVE_UV");
@@ -135,6 +154,9 @@ int main(void) {
     cmocka_unit_test(efio_ev_h_compiles_alone_as_cxx20),
     cmocka_unit_test(efio_uv_h_compiles_alone_as_c11),
     cmocka_unit_test(efio_uv_h_compiles_alone_as_cxx20),
+    cmocka_unit_test(efio_ev_hpp_compiles_alone),
+    cmocka_unit_test(efio_ev_hpp_compiles_without_multiplicity),
+    cmocka_unit_test(efio_uv_hpp_compiles_alone),
     cmocka_unit_test(event_bits_are_distinct_and_match_the_loops),
     cmocka_unit_test(structures_that_may_grow_begin_with_their_size),
     cmocka_unit_test(zero_means_the_default_in_options),

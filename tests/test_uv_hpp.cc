@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// efio.hpp in a libuv loop: an ef::port of its own that the loop's hooks dispatch, and requests on the adapter's port.
-#include <efio_uv.h>
+// efio.hpp in a libuv loop: ef::uv_port, and requests on the adapter's port.
+#include <efio_uv.hpp>
 
 #include "hpp.hh"
 
@@ -8,40 +8,46 @@ namespace {
 
 std::string dir;
 
-// The hooks that make a port a part of a libuv loop.
-struct guest {
+struct own_loop {
   uv_loop_t loop;
-  ef::port port{};
-  uv_poll_t bell;
-  uv_prepare_t before;
-
-  guest() {
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(uv_poll_init(&loop, &bell, *port.fd()), 0);
-    assert_int_equal(uv_prepare_init(&loop, &before), 0);
-    bell.data = before.data = &port;
-    uv_poll_start(&bell, UV_READABLE,
-                  [](uv_poll_t *h, int, int) { GOOD(static_cast<ef::port *>(h->data)->dispatch()); });
-    uv_prepare_start(&before, [](uv_prepare_t *h) { GOOD(static_cast<ef::port *>(h->data)->submit()); });
-  }
-  ~guest() {
-    uv_close(reinterpret_cast<uv_handle_t *>(&bell), nullptr);
-    uv_close(reinterpret_cast<uv_handle_t *>(&before), nullptr);
+  own_loop() { assert_int_equal(uv_loop_init(&loop), 0); }
+  ~own_loop() {
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
   }
 };
 
-void a_libuv_loop_dispatches_a_port(void **) {
-  const std::string all = core::pattern(3000000);
-  core::put(dir + "/from", all);
-  guest g;
-  bool over = false;
-  const ef::job j = hpp::copy(g.port, dir + "/from", dir + "/to", over);
-  while (!over) uv_run(&g.loop, UV_RUN_ONCE);
-  assert_true(j.done());
-  assert_int_equal(g.port.stats()->files, 0);
-  assert_true(core::contents(dir + "/to") == all);
+struct guest : own_loop {
+  ef::uv_port port{&loop};
+
+  guest() { GOOD(port); }
+  void run() {
+    ::alarm(60);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ::alarm(0);
+  }
+  bool alive() const { return uv_loop_alive(&loop); }
+  void forked() { assert_int_equal(uv_loop_fork(&loop), 0); }
+};
+
+void coroutines_run_in_a_libuv_loop(void **) { hpp::coroutines_run_in_a_loop<guest>(dir); }
+void a_libuv_loop_is_held_by_those_who_wait(void **) { hpp::a_loop_is_held_by_those_who_wait<guest>(dir); }
+
+void the_handles_of_a_port_are_known(void **) {
+  own_loop l;
+  ef::uv_port port(&l.loop);
+  uv_walk(
+      &l.loop, [](uv_handle_t *h, void *p) { assert_true(static_cast<ef::uv_port *>(p)->owns(h)); }, &port);
+  uv_timer_t other;
+  other.data = nullptr;
+  assert_false(port.owns(reinterpret_cast<uv_handle_t *>(&other)) || port.owns(nullptr));
+}
+
+void a_port_that_cannot_be_made_says_so(void **) {
+  own_loop l;
+  ef::uv_port port(&l.loop, 77);
+  assert_false(static_cast<bool>(port));
+  assert_int_equal(port.error().value(), EINVAL);
 }
 
 // The adapter takes the events and owns the file; what it calls resumes.
@@ -102,7 +108,10 @@ void requests_on_the_adapter_s_port_may_be_destroyed(void **) {
 int main() {
   dir = core::directory();
   const CMUnitTest tests[] = {
-      cmocka_unit_test(a_libuv_loop_dispatches_a_port),
+      cmocka_unit_test(coroutines_run_in_a_libuv_loop),
+      cmocka_unit_test(a_libuv_loop_is_held_by_those_who_wait),
+      cmocka_unit_test(the_handles_of_a_port_are_known),
+      cmocka_unit_test(a_port_that_cannot_be_made_says_so),
       cmocka_unit_test(requests_on_the_adapter_s_port_are_awaited),
       cmocka_unit_test(requests_on_the_adapter_s_port_may_be_destroyed),
   };

@@ -68,7 +68,7 @@ rm -f "$work/out"
 LD_LIBRARY_PATH=$root/lib "$work/cxx" "$work/out"
 [ "$(cat "$work/out")" = hello ] || { echo "C++: wrong bytes"; exit 1; }
 
-# Each adapter: its header, its flags, and a name of it.
+# Each adapter: its header, its flags, and a name of it; and its C++ face.
 for part in efio-ev efio-uv; do
   [ -e "$root/lib/pkgconfig/$part.pc" ] || continue
   name=$(sed -n 's/^ *\(ef_[a-z_]*\);.*/\1/p' "$S/adapters/$part.map" | head -n 1)
@@ -77,6 +77,11 @@ for part in efio-ev efio-uv; do
   # shellcheck disable=SC2046
   $cc "$work/$part.c" $(flags --cflags --libs $part) -o "$work/$part"
   LD_LIBRARY_PATH=$root/lib "$work/$part"
+  printf '#include <%spp>\nint main() { return sizeof(ef::%s_port) == 0; }\n' "$header" "${part#efio-}" \
+    >"$work/$part.cc"
+  # shellcheck disable=SC2046
+  ${CXX:-c++} -std=c++20 "$work/$part.cc" $(flags --cflags --libs $part) -o "$work/$part-cxx"
+  LD_LIBRARY_PATH=$root/lib "$work/$part-cxx"
 done
 
 # The command runs without the library's directory being known.

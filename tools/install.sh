@@ -38,7 +38,7 @@ for part in $PARTS; do
   esac
   say "$part: $include, $lib"
   put "$S/include/$header" "$include/$header" 644
-  [ "$part" != efio ] || cxx
+  if [ "$part" = efio ]; then cxx; else put "$S/include/${header}pp" "$include/${header}pp" 644; fi
   put "$B/lib$part.a" "$lib/lib$part.a" 644
   if [ "$action" = uninstall ] || [ -e "$B/lib$part.so" ]; then
     put "$B/lib$part.so.$VERSION" "$lib/lib$part.so.$VERSION" 755

@@ -41,9 +41,10 @@ class event_wait : public waiter {
  public:
   event_wait(file &f, unsigned events) noexcept : file_(f) { bits = events; }
   bool await_ready() noexcept;
-  void await_suspend(std::coroutine_handle<> w) noexcept { // await_ready put it into the ring
+  void await_suspend(std::coroutine_handle<> w) noexcept { // await_ready found where
     who = w;
-    join(*ring_);
+    join(watched_->waiting);
+    hold(*watched_->home);
   }
   result<void> await_resume() const noexcept {
     if (error) return failure{error};
@@ -57,7 +58,7 @@ class event_wait : public waiter {
   }
   bool begin_sync(watched &s) noexcept;
   file &file_;
-  link *ring_ = nullptr;
+  watched *watched_ = nullptr;
 };
 
 class close_wait : public waiter {
@@ -66,7 +67,8 @@ class close_wait : public waiter {
   bool await_ready() noexcept;
   void await_suspend(std::coroutine_handle<> w) noexcept {
     who = w;
-    join(*ring_);
+    join(watched_->waiting);
+    hold(*watched_->home);
   }
   result<void> await_resume() const noexcept {
     if (error) return failure{error};
@@ -75,7 +77,7 @@ class close_wait : public waiter {
 
  private:
   file &file_;
-  link *ring_ = nullptr;
+  watched *watched_ = nullptr;
 };
 
 // A read or write at an offset, begun when it is awaited.
@@ -350,7 +352,7 @@ inline bool event_wait::begin_sync(watched &s) noexcept {
 inline bool event_wait::await_ready() noexcept {
   watched *s = file_.watch();
   if (!s) return over(errno);
-  ring_ = &s->waiting;
+  watched_ = s;
   if (bits == EF_SYNC) return begin_sync(*s);
   const int now = ef_watch(s->fd, bits, s);
   if (now == 0) return false;
@@ -365,7 +367,7 @@ inline bool close_wait::await_ready() noexcept {
     (void)file_.close();
     return true;
   }
-  ring_ = &s->waiting;
+  watched_ = s;
   file_.cancel_waits();
   ef_close(std::exchange(file_.fd_, -1));
   file_.watched_ = nullptr;

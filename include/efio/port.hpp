@@ -50,6 +50,11 @@ struct waiter : link {
   int error = 0;
   bool had_bytes = false;   // sync: there was something that was not durable
   std::uint64_t target = 0; // sync: the bytes that have to be
+  port *holds = nullptr;    // its loop goes on meanwhile
+
+  ~waiter() { let_go(); }
+  void hold(port &p) noexcept;
+  void let_go() noexcept;
 };
 
 // What the events of a file lead to: their data. Made when the file is awaited first.
@@ -118,12 +123,12 @@ class port {
   // resumed any more. Not from within dispatch().
   ~port() {
     while (requests_ > 0 && wait_and_take()) {}
-    while (!ready_.alone()) ready_.next->leave();
+    dismiss(ready_);
     if (port_ && owned_) ef_port_abandon(port_);
     while (!closing_.alone()) {
       auto *s = static_cast<detail::watched *>(closing_.next);
       s->leave();
-      while (!s->waiting.alone()) s->waiting.next->leave();
+      dismiss(s->waiting);
       if (owned_) delete s; // otherwise its event comes to whoever takes them next
     }
   }
@@ -183,9 +188,22 @@ class port {
     return c;
   }
 
+ protected:
+  // For a port that is part of a loop: told when the first begins to wait, or to be under way, and when the last is
+  // over.
+  using hold_fn = void(port &, bool) noexcept;
+  void on_hold(hold_fn *f) noexcept { on_hold_ = f; }
+  // Nothing was opened yet: every call answers the error from now on.
+  void give_up(int error) noexcept {
+    if (port_) ef_port_abandon(port_);
+    port_ = nullptr;
+    error_ = error;
+  }
+
  private:
   friend class file;
   friend class request;
+  friend struct detail::waiter;
   friend class detail::event_wait;
   friend class detail::close_wait;
   friend void detail::request_over(ef_request *q) noexcept;
@@ -198,6 +216,7 @@ class port {
     for (; !ready_.alone(); ++ran) {
       auto *w = static_cast<detail::waiter *>(ready_.next);
       w->leave();
+      w->let_go();
       w->who.resume();
     }
     return ran;
@@ -279,18 +298,48 @@ class port {
     return all;
   }
 
+  void hold(bool on) noexcept {
+    holds_ += on ? 1 : -1;
+    if (on_hold_ && holds_ == (on ? 1 : 0)) on_hold_(*this, on);
+  }
+  void under_way(bool on) noexcept {
+    requests_ += on ? 1 : -1;
+    hold(on);
+  }
+
+  // They are not resumed any more.
+  static void dismiss(detail::link &waiting) noexcept {
+    while (!waiting.alone()) {
+      static_cast<detail::waiter *>(waiting.next)->let_go();
+      waiting.next->leave();
+    }
+  }
+
   void forget(detail::watched *s) noexcept {
-    while (!s->waiting.alone()) s->waiting.next->leave();
+    dismiss(s->waiting);
     delete s;
   }
 
   ef_port *port_ = nullptr;
   bool owned_ = true, level_ = false;
   int error_ = 0;
+  hold_fn *on_hold_ = nullptr;
+  int holds_ = 0;        // who waits, and requests
   int requests_ = 0;     // under way
   detail::link ready_;   // to be resumed
   detail::link closing_; // files that end
 };
 
+namespace detail {
+
+inline void waiter::hold(port &p) noexcept {
+  holds = &p;
+  p.hold(true);
+}
+inline void waiter::let_go() noexcept {
+  if (port *p = std::exchange(holds, nullptr)) p->hold(false);
+}
+
+} // namespace detail
 } // namespace ef::inline v1
 #endif

@@ -54,7 +54,7 @@ class request {
   request &operator=(const request &) = delete;
   ~request() {
     if (waits_) waits_->leave();
-    if (under_way_ && home_) --home_->requests_;
+    if (under_way_ && home_) home_->under_way(false);
     if (under_way_ && !taken_back())
       flight_->owner = nullptr; // the loop has its event in hand, and tells us next
     else
@@ -96,7 +96,7 @@ class request {
     if (flight_->q.error != EINPROGRESS) return outcome();
     under_way_ = true;
     home_ = home;
-    if (home) ++home->requests_;
+    if (home) home->under_way(true);
     return failure{EINPROGRESS};
   }
   // Nobody uses its memory any more; in a fork child nobody did.
@@ -117,6 +117,7 @@ inline bool request_wait::await_ready() const noexcept { return !request_.under_
 inline void request_wait::await_suspend(std::coroutine_handle<> w) noexcept {
   who = w;
   request_.waits_ = this;
+  if (request_.home_) hold(*request_.home_);
 }
 inline result<std::size_t> request_wait::await_resume() const noexcept { return request_.outcome(); }
 
@@ -131,8 +132,8 @@ inline void request_over(ef_request *q) noexcept {
   if (!f->owner) return delete f;
   request &r = *f->owner;
   r.under_way_ = false;
-  if (r.home_) --r.home_->requests_;
   waiter *w = std::exchange(r.waits_, nullptr);
+  if (r.home_) r.home_->under_way(false);
   if (!w) return;
   if (r.home_) return r.home_->ready(*w, 0);
   w->who.resume(); // the loop called us
