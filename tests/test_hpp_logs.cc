@@ -108,6 +108,30 @@ void a_path_that_cannot_be_opened_anew_says_why(void **) {
   });
 }
 
+ef::job wait_for_open(ef::file &f) { GOOD(co_await f.opened()); }
+
+// Its event waits in the queue when the next one begins, which takes its time: the pipe has no room.
+void an_earlier_open_does_not_tell_of_a_later_one(void **) {
+  hpp::on_each_engine([](ef::port &p) {
+    const std::string path = dir + "/later";
+    hpp::full_pipe pipe(path);
+    auto f = ef::file::open(p, path.c_str(), O_WRONLY, {.write_buffer_max = 128 << 10});
+    const ef::job first = wait_for_open(*f);
+    GOOD(f->wait(EF_OPEN, core::patience_ms));
+    pipe.fill(*f);
+    std::error_code end;
+    bool over = false;
+    const ef::job j = renew(*f, end, over);
+    for (int i = 0; i < 5; ++i) GOOD(p.wait(5));
+    assert_false(over);
+    hpp::until(p, [&] { return pipe.all_came() && over; });
+    assert_false(static_cast<bool>(end));
+    assert_true(first.done());
+    GOOD(f->close());
+    ::unlink(path.c_str());
+  });
+}
+
 int name_it(void *arg, const char *path, unsigned long count, char *to, std::size_t size) {
   return std::snprintf(to, size, "%s%s%lu", path, static_cast<const char *>(arg), count) < 0 ? EINVAL : 0;
 }
@@ -141,6 +165,7 @@ int main() {
       cmocka_unit_test(the_order_of_threads_can_be_asked_for),
       cmocka_unit_test(a_renamed_log_is_opened_anew_and_awaited),
       cmocka_unit_test(a_path_that_cannot_be_opened_anew_says_why),
+      cmocka_unit_test(an_earlier_open_does_not_tell_of_a_later_one),
       cmocka_unit_test(logs_are_rotated),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
