@@ -106,6 +106,7 @@ row make_row(const std::string &directory, const std::string &name, const std::s
                           }});
   r.comparisons = {{efio_writer.name, write_blocks.name, {0, 1}},
                    {efio_writer.name, (threads == 1 ? stdio_unlocked : stdio_locked).name, {0, 1}}};
+  if (threads > 1) r.comparisons.push_back({efio_by_thread.name, write_blocks.name, {0, 1}});
   r.warm_up = false; // each measurement begins with a short run
   return r;
 }

@@ -19,12 +19,13 @@ constexpr int wait_ms = 10'000, end_ms = 30'000;
 
 class ef_writer final : public writer {
  public:
-  ef_writer(const std::string &path, int threads, int when_full, unsigned flush_interval_ms, line_fn *put)
+  ef_writer(const std::string &path, int threads, int when_full, unsigned flush_interval_ms, int order, line_fn *put)
       : writer(put), lanes_(static_cast<std::size_t>(threads)) {
     ef_file_options options{};
     options.size = sizeof options;
     options.when_full = when_full;
     options.flush_interval_ms = flush_interval_ms;
+    options.order = order;
     fd_ = ef_openat(nullptr, AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600, &options);
     if (fd_ < 0 || ef_wait(fd_, EF_OPEN, wait_ms) != EF_OPEN) fail("ef_open: %s", std::strerror(errno));
     for (ef_lane &l : lanes_) l.fd = fd_;
@@ -79,15 +80,17 @@ class ef_writer final : public writer {
   std::uint64_t dropped_ = 0;
 };
 
-template<int when_full, line_fn *put, unsigned flush_interval_ms = 0>
+template<int when_full, line_fn *put, unsigned flush_interval_ms = 0, int order = EF_ORDER_CALL>
 std::unique_ptr<writer> open_efio(const std::string &path, int threads) {
-  return std::make_unique<ef_writer>(path, threads, when_full, flush_interval_ms, put);
+  return std::make_unique<ef_writer>(path, threads, when_full, flush_interval_ms, order, put);
 }
 
 } // namespace
 
 const writer_kind efio_writer{"ef_write", open_efio<EF_FULL_EAGAIN, ef_writer::put>};
 const writer_kind efio_slow{"ef_write, flush_interval_ms 5000", open_efio<EF_FULL_EAGAIN, ef_writer::put, 5000>};
+const writer_kind efio_by_thread{"ef_write, EF_ORDER_THREAD",
+                                 open_efio<EF_FULL_EAGAIN, ef_writer::put, 0, EF_ORDER_THREAD>, callers::many};
 const writer_kind efio_told{"ef_write, EAGAIN", open_efio<EF_FULL_EAGAIN, ef_writer::offer>};
 const writer_kind efio_drops{"ef_write, EF_FULL_DROP", open_efio<EF_FULL_DROP, ef_writer::offer>};
 const writer_kind efio_waits{"ef_write, EF_FULL_WAIT", open_efio<EF_FULL_WAIT, ef_writer::offer>};

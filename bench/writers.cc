@@ -120,10 +120,10 @@ const writer_kind write_blocks{"write(2), 64 KiB blocks",
                                  return std::make_unique<block_writer>(path, threads);
                                }};
 std::vector<const writer_kind *> file_writers(int threads) {
-  const writer_kind *all[] = {&write_blocks,   &efio_writer, &stdio_unlocked,     &stdio_locked,
-                              &stream_writer,  &two_buffers, &spdlog_sync_single, &spdlog_sync,
-                              &spdlog_async,   &glog_writer, &boost_sync,         &boost_async,
-                              &log4cplus_file, &write_each,  &uv_lines,           &uv_batches};
+  const writer_kind *all[] = {&write_blocks,  &efio_writer, &efio_by_thread,     &stdio_unlocked, &stdio_locked,
+                              &stream_writer, &two_buffers, &spdlog_sync_single, &spdlog_sync,    &spdlog_async,
+                              &glog_writer,   &boost_sync,  &boost_async,        &log4cplus_file, &write_each,
+                              &uv_lines,      &uv_batches};
   std::vector<const writer_kind *> able;
   for (const writer_kind *kind : all)
     if (threads == 1 ? kind->threads != callers::many : kind->threads != callers::one) able.push_back(kind);

@@ -43,6 +43,7 @@ struct writer_kind {
 
 extern const writer_kind memcpy_small, memcpy_large, write_each, write_blocks;
 extern const writer_kind efio_writer;                       // waits where there is no room
+extern const writer_kind efio_by_thread;                    // each thread's lines in its own order
 extern const writer_kind efio_slow;                         // the same, lines may be 5 s old
 extern const writer_kind efio_told, efio_drops, efio_waits; // the line is refused, dropped, or waits in ef_write
 extern const writer_kind stdio_unlocked, stdio_locked, stream_writer;

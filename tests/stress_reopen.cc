@@ -117,9 +117,10 @@ void renamed_by_the_host(const std::string &log, int flags, int order, long line
 }
 
 // Rotation by length, and ef_reopen of the same file in between.
-void rotated_by_length(const std::string &log, int flags, long lines) {
+void rotated_by_length(const std::string &log, int flags, int order, long lines) {
   naming names{log};
   ef_file_options o{};
+  o.order = order;
   o.rotate_bytes = file_most;
   o.rotate = next_name;
   o.rotate_arg = &names;
@@ -152,6 +153,7 @@ void rotated_by_length(const std::string &log, int flags, long lines) {
 // Several processes append; the first one rotates, or all of them.
 int child(const std::string &log, int number, long lines, bool rotates) {
   ef_file_options o{};
+  o.order = number % 2 ? EF_ORDER_THREAD : EF_ORDER_CALL;
   o.rotate_bytes = rotates ? file_most / 8 : 0;
   o.rotate_keep = 1000;
   o.flush_interval_ms = 2;
@@ -196,7 +198,7 @@ int main() {
     }
     for (int flags : {O_WRONLY | O_CREAT | O_APPEND, O_WRONLY | O_CREAT}) {
       for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) renamed_by_the_host(dir + "/renamed", flags, order, lines);
-      rotated_by_length(dir + "/rotated", flags, lines);
+      for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) rotated_by_length(dir + "/rotated", flags, order, lines);
     }
   }
   require(faulty::now.shorts > 0 && faulty::now.delays > 0, "the faults happened");

@@ -24,6 +24,7 @@ struct file_options {
   int pattern = EF_PATTERN_ADAPTIVE;
   int order = EF_ORDER_CALL;
   unsigned durable_interval_ms = 0;
+  std::uint64_t preallocate_bytes = 0;
   std::uint64_t rotate_bytes = 0;
   unsigned rotate_seconds = 0;
   unsigned rotate_keep = 0;
@@ -295,6 +296,7 @@ class file {
     o.pattern = from.pattern;
     o.order = from.order;
     o.durable_interval_ms = from.durable_interval_ms;
+    o.preallocate_bytes = from.preallocate_bytes;
     o.rotate_bytes = from.rotate_bytes;
     o.rotate_seconds = from.rotate_seconds;
     o.rotate_keep = from.rotate_keep;
