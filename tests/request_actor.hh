@@ -104,7 +104,8 @@ struct place { // a port and who may take its events
 };
 
 struct counts {
-  std::atomic<long> operations{0}, begun{0}, hits{0}, cancelled{0}, closed{0}, owners{0}, forks{0}, streamed{0};
+  std::atomic<long> operations{0}, begun{0}, hits{0}, cancelled{0}, taken_back{0}, closed{0}, owners{0}, forks{0},
+      streamed{0};
 };
 inline counts seen;
 
@@ -127,7 +128,8 @@ class actor {
     if (what < 79) return close_read();
     if (what < 80) return (void)ef_advise(fd_, static_cast<off_t>(dice_.below(file_bytes)), 100000, EF_WILL_NEED);
     if (what < 82) return core::write(own_, std::string(dice_.below(100), 'x')); // at its front; reads wait for it
-    if (what < 90) seen.cancelled += at_.cancel(s);
+    if (what < 89) return (void)(seen.cancelled += at_.cancel(s));
+    if (what < 91) take_back(s);
   }
   // All that is under way is over. True: it is.
   bool settle() {
@@ -220,6 +222,15 @@ class actor {
     ++seen.hits;
     s.q.result = r;
     s.q.error = 0;
+    check(s);
+  }
+  // Its event is taken at the same time, or there is none.
+  void take_back(slot &s) {
+    if (s.state.load(std::memory_order_acquire) != life::going || !s.begun) return;
+    s.cancelled = true;
+    if (ef_cancel_wait(&s.q) != 0) return require(errno == ENOENT, "ef_cancel_wait");
+    require(s.state.exchange(life::over, std::memory_order_acq_rel) == life::going, "taken back, not told");
+    ++seen.taken_back;
     check(s);
   }
   void look_after(slot &s) {

@@ -165,9 +165,10 @@ void every_request_is_over_once(void **) {
   const bool much = std::getenv("EFIO_LONG");
   const long seeds = much ? 20 : 4, each = core::amount(20000, 50000);
   for (long i = 0; i < seeds; ++i) run_world(faulty::seed() * 1000 + static_cast<std::uint64_t>(i), each);
-  std::printf("  %ld operations, %ld begun, %ld at once, %ld cancelled, %ld closed, %ld owners, %ld forks, %ld bytes\n",
-              seen.operations.load(), seen.begun.load(), seen.hits.load(), seen.cancelled.load(), seen.closed.load(),
-              seen.owners.load(), seen.forks.load(), seen.streamed.load());
+  std::printf("  %ld operations, %ld begun, %ld at once, %ld cancelled, %ld taken back, %ld closed, %ld owners, %ld "
+              "forks, %ld bytes\n",
+              seen.operations.load(), seen.begun.load(), seen.hits.load(), seen.cancelled.load(),
+              seen.taken_back.load(), seen.closed.load(), seen.owners.load(), seen.forks.load(), seen.streamed.load());
   assert_true(seen.begun > 0 && seen.hits > 0);
 }
 
