@@ -108,6 +108,13 @@ enum { EF_PATTERN_ADAPTIVE = 0, EF_PATTERN_SEQUENTIAL = 1, EF_PATTERN_RANDOM = 2
  * wait; it must not wait for the library (ef_wait, ef_drain). */
 typedef int ef_rotate_fn(void *arg, const char *path, unsigned long count, char *to, size_t to_size);
 
+/* Composes what stands in the file where EF_FULL_DROP has left a gap, with a newline of its own: into `line`, of `size`
+ * bytes (512). calls, bytes: dropped since the last one; over all lines they add up to what was dropped. The answer is
+ * the length; 0: no line; more than size: cut, as of snprintf, with a newline at the end. On a thread that writes or
+ * closes the file, or on one of the library, never on two at a time for one file, and not any more once ef_close has
+ * returned. It must not block, call ef_ functions for this file, or take a lock that is held around them. */
+typedef size_t ef_drop_mark_fn(void *arg, uint64_t calls, uint64_t bytes, char *line, size_t size);
+
 /* Set size to sizeof(ef_file_options) and zero the rest for defaults. */
 typedef struct ef_file_options {
   size_t size;
@@ -127,6 +134,8 @@ typedef struct ef_file_options {
   unsigned rotate_keep;    /* without `rotate`: path.1 (the latest) .. path.N are kept; default 8, up to 1000 */
   ef_rotate_fn *rotate;    /* NULL: as rotate_keep says */
   void *rotate_arg;
+  ef_drop_mark_fn *drop_mark; /* with EF_FULL_DROP only; NULL: gaps are not marked. See ef_write(3) */
+  void *drop_mark_arg;
 } ef_file_options;
 
 /* A read or write at an offset of its own. Zero it before its first use. It belongs to the library, like the buffers
@@ -153,7 +162,7 @@ enum { EF_PREAD = 0, EF_PWRITE = 1 };
  * snapshot. */
 typedef struct ef_file_counters {
   size_t size;
-  uint64_t accepted; /* taken by ef_write */
+  uint64_t accepted; /* taken by ef_write, and marks of drop_mark */
   uint64_t written;  /* of these, handed to the kernel */
   uint64_t synced;   /* of these, known to be on stable storage */
   uint64_t dropped;  /* discarded by EF_FULL_DROP */

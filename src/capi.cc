@@ -279,7 +279,10 @@ int ef_close(int fd) {
   if (int r = files.close(fd)) return answer(r); // another thread was first
   int e = sticking(*f);
   port_busy(*f->home); // until release()
-  if (f->can_write) close_streams(*f);
+  if (f->can_write) {
+    end_drop_marks(*f);
+    close_streams(*f);
+  }
   f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn, post
   f->changed.notify_all();
   f->served.notify_all();

@@ -4,6 +4,7 @@
 #ifndef EF_FILE_HH
 #define EF_FILE_HH
 
+#include "drop_marker.hh"
 #include "engine.hh"
 #include "event_count.hh"
 #include "read_stream.hh"
@@ -99,6 +100,7 @@ struct file {
   char *path;                                          // ours; null for adopted descriptors
   std::int64_t flush_interval_ns, durable_interval_ns; // the latter 0: durable when asked for
   int when_full;
+  drop_marker drops;
   int window_most;
   // ---- set by the opener before state says open
   int osfd;

@@ -210,10 +210,16 @@ bool serve_syncs(file &f) noexcept {
   return true;
 }
 
+// Where nobody writes any more the lane does it, and writes it out at once: no target that was set before covers it.
+void mark_now(file &f) noexcept {
+  if (mark_drops(f) == marking::done) flush_now(f);
+}
+
 // Lowers `dirty` if nothing is left. Any writer after that raises it again; one that came in between is seen in the
 // stream.
 bool settle(file &f) noexcept {
   if (!detach_all(f)) return false;
+  mark_now(f);                                    // there is more room than ever, and the file still counts as busy
   if (!f.dirty.load(std::memory_order_relaxed)) { // its writer has not come to it yet: what he wrote is written
     if (f.can_read) post(f, EF_READ);
     return true;
@@ -342,6 +348,7 @@ void schedule_release(file &f) noexcept { here()->flushers.submit(&f.release_job
 
 void tell_room(file &f) noexcept {
   if (!f.out.has_much_room()) return;
+  mark_now(f);
   // The process's pool is empty: who was refused because of that is told by whoever gives a chunk back, unless this
   // file has none left: then small ones are to be had.
   if (!here()->chunks.may_take_large() && f.out.chunks() > 0) {

@@ -99,7 +99,8 @@ std::size_t least_bytes(const file &f, const write_stream &s, std::size_t under_
 
 void note_written(file &f, ssize_t n) noexcept {
   f.written.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_release); // pairs with readers of counters
-  f.trouble.store(0, std::memory_order_relaxed);
+  // seq_cst: before the look for drops to mark; pairs with writers, who count them and leave the rest to us.
+  if (f.trouble.load(std::memory_order_relaxed)) f.trouble.store(0, std::memory_order_seq_cst);
   tell_room(f);
 }
 

@@ -85,6 +85,10 @@ constexpr unsigned rotate_keep_default = 8, rotate_keep_most = 1000, rotate_seco
 constexpr std::int64_t rotate_retry_ns = 1'000'000'000; // after a rename or open that failed
 constexpr std::int64_t rotate_locked_ns = 10'000'000;   // another process is rotating the file
 
+// Marks of dropped writes.
+constexpr std::size_t drop_mark_bytes = 512;
+constexpr std::int64_t drop_mark_wait_ns = 10'000'000; // ef_close waits so long for one that is being put
+
 // Ports.
 constexpr int stale_nodes = 64; // closed files left on a port's list before it is swept
 

@@ -3,6 +3,7 @@
 #include "opener.hh"
 
 #include "cache.hh"
+#include "drop_marker.hh"
 #include "fetcher.hh"
 #include "flusher.hh"
 #include "lanes.hh"
@@ -58,6 +59,7 @@ int read_options(const ef_file_options *given, ef_file_options *out) noexcept {
   if (out->cache < EF_CACHE_NORMAL || out->cache > EF_CACHE_DIRECT) return -EINVAL;
   if (out->pattern < EF_PATTERN_ADAPTIVE || out->pattern > EF_PATTERN_RANDOM) return -EINVAL;
   if (out->when_full < EF_FULL_EAGAIN || out->when_full > EF_FULL_WAIT) return -EINVAL;
+  if (out->drop_mark && out->when_full != EF_FULL_DROP) return -EINVAL;
   return 0;
 }
 
@@ -175,6 +177,7 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   init_reading(*f, h.chunks, o.read_ahead_max);
   init_reopening(*f);
   init_rotation(*f, o);
+  init_drop_marker(*f, o);
   init_requests(*f);
   init_cache_mode(*f, o.cache);
   init_write_back(*f);

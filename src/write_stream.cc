@@ -165,4 +165,15 @@ int write_stream::move_to(std::int64_t offset, std::uint64_t *at) noexcept {
   return -EPIPE;
 }
 
+bool write_stream::put_ahead(chunk *c, const void *bytes, std::size_t n) noexcept {
+  stream::outcome o = stream::outcome::closed;
+  if (n > 0) {
+    std::memcpy(c->data, bytes, n);
+    chunk_begin(*c, static_cast<std::uint32_t>(n), -1);
+    while ((o = stream_.append(*this, tail(), c, c)) == stream::outcome::retry) {}
+  }
+  if (o != stream::outcome::done) give_back(c);
+  return o == stream::outcome::done;
+}
+
 } // namespace ef

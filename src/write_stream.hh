@@ -63,6 +63,11 @@ class write_stream {
   // full, -ENOBUFS the process's pool is, -ENOMEM, -EPIPE closed.
   ssize_t put(byte_source from, std::size_t n) noexcept;
 
+  // A chunk of the budget for n <= EF_ATOMIC bytes, and those bytes put there: what was taken ahead finds its place. 0
+  // or as put; false: closed, or no bytes, and the chunk is given back.
+  int take_ahead(std::size_t n, chunk **out) noexcept { return take(tail(), n, out); }
+  bool put_ahead(chunk *c, const void *bytes, std::size_t n) noexcept;
+
   // What is accepted from now on, at this stream position and behind it, belongs at this file offset. 0, -EAGAIN the
   // budget is full, -ENOMEM, -EPIPE.
   int move_to(std::int64_t offset, std::uint64_t *at) noexcept;

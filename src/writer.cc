@@ -24,7 +24,8 @@ int error_for_writers(const file &f) noexcept {
 
 // Room comes from flushing; but while the disk is full the lane's own retries are enough.
 void hurry(file &f) noexcept {
-  if (!f.trouble.load(std::memory_order_relaxed)) flush_now(f);
+  // seq_cst: pairs with note_written, after which the lane looks for drops to mark.
+  if (!f.trouble.load(std::memory_order_seq_cst)) flush_now(f);
 }
 
 ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
@@ -69,9 +70,17 @@ ssize_t wait_for_room(file &f, const iovec *iov, int count, std::size_t n) noexc
   }
 }
 
+// A gap comes before what is accepted behind it, which has no room as long as the mark has none. In a lane what still
+// fits into its chunk is not behind the gap, which another thread may have made.
+ssize_t put_behind_gap(file &f, const iovec *iov, int count, std::size_t n) noexcept {
+  const bool in_order = !f.by_thread.load(std::memory_order_relaxed);
+  return mark_drops(f) == marking::no_room && in_order ? -EAGAIN : put(f, iov, count, n);
+}
+
 ssize_t drop(file &f, std::size_t n) noexcept {
   f.dropped.fetch_add(n, std::memory_order_relaxed);
   f.dropped_calls.fetch_add(1, std::memory_order_relaxed);
+  note_drop(f, n);
   hurry(f);
   return static_cast<ssize_t>(n);
 }
@@ -104,7 +113,7 @@ ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept
   if (!f.can_write) return -EBADF;
   if (int e = error_for_writers(f)) return -e;
   if (n == 0) return 0;
-  ssize_t r = put(f, iov, count, n);
+  ssize_t r = put_behind_gap(f, iov, count, n);
   if (r == -EAGAIN || r == -ENOBUFS) {
     if (f.when_full == EF_FULL_DROP)
       r = drop(f, n);

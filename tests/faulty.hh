@@ -40,6 +40,7 @@ struct plan {
   std::atomic<unsigned> uring_full{0};    // the kernel takes nothing more for the moment
   std::atomic<unsigned> uring_flags{0};   // of setting a ring up: those that this kernel does not know
   std::atomic<int> hung{-1};              // writes to this descriptor hang as long as it says so; every_file: to any
+  std::atomic<int> let_through{0};        // so many of those get on all the same
   std::atomic<std::uint64_t> misses{0}, shorts{0}, delays{0}, errors{0}; // what really happened
 };
 inline plan now;
@@ -136,9 +137,16 @@ inline int write_error() {
   }
   return maybe_error(now.write_errno);
 }
+inline void maybe_hang(int fd) {
+  while (now.hung == fd || now.hung == every_file) {
+    int n = now.let_through;
+    if (n > 0 && now.let_through.compare_exchange_strong(n, n - 1)) return;
+    ::usleep(500);
+  }
+}
 inline ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
   maybe_delay();
-  while (now.hung == fd || now.hung == every_file) ::usleep(500);
+  maybe_hang(fd);
   if (int e = write_error()) return e;
   if (happens(now.zero_write)) return 0;
   iovec part[1024];
@@ -147,6 +155,7 @@ inline ssize_t do_pwritev(int fd, const iovec *iov, int count, off_t offset) {
 }
 inline ssize_t do_writev(int fd, const iovec *iov, int count) {
   maybe_delay();
+  maybe_hang(fd);
   if (int e = write_error()) return e;
   iovec part[1024];
   if (happens(now.short_write)) return ef::sys_kernel.writev(fd, part, cut(iov, count, part));
@@ -255,6 +264,7 @@ inline void heal() {
   now.errno_chance = 1024;
   now.writes_before_errno = -1;
   now.hung = -1;
+  now.let_through = 0;
 }
 
 } // namespace faulty

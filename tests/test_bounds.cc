@@ -77,15 +77,20 @@ long fill(int fd) {
   return n;
 }
 
-void a_writer_refused_for_want_of_chunks_is_told_when_one_is_back(void **) {
+// By two of them.
+void fill_the_pool(const int *all) {
   faulty::now.hung = faulty::every_file;
-  int all[] = {hog(), hog()};
   long n = fill(all[0]);
   for (int i = 0; n < ef::limits::large_chunks_max && i < 1000; ++i) { // the last ones come from the background
     ::usleep(5000);
     n += fill(all[1]);
   }
   assert_int_equal(n, ef::limits::large_chunks_max);
+}
+
+void a_writer_refused_for_want_of_chunks_is_told_when_one_is_back(void **) {
+  int all[] = {hog(), hog()};
+  fill_the_pool(all);
   int fd = core::open(dir + "/small", O_WRONLY | O_CREAT, {}, port);
   core::wait(fd, EF_OPEN);
   std::string block(50000, 'y');
@@ -103,7 +108,32 @@ void a_writer_refused_for_want_of_chunks_is_told_when_one_is_back(void **) {
   assert_true(core::contents(dir + "/small") == "a line\n" + block);
 }
 
-// Comes after the test above: the pool has been at its bound.
+std::size_t dropped_here(void *, std::uint64_t calls, std::uint64_t bytes, char *line, std::size_t size) {
+  const int n = std::snprintf(line, size, "%d calls, %d bytes\n", static_cast<int>(calls), static_cast<int>(bytes));
+  return static_cast<std::size_t>(n);
+}
+
+// The file has nothing to write: nothing of its own wakes the lane but the drop, and a small chunk will do.
+void a_drop_for_want_of_chunks_is_marked_at_once(void **) {
+  int all[] = {hog(), hog()};
+  fill_the_pool(all);
+  ef_file_options o{};
+  o.when_full = EF_FULL_DROP;
+  o.flush_interval_ms = 3600000;
+  o.drop_mark = dropped_here;
+  const int fd = core::open(dir + "/dropped", O_WRONLY | O_CREAT, o, port);
+  core::wait(fd, EF_OPEN);
+  const std::string block(50000, 'y');
+  assert_int_equal(ef_write(fd, block.data(), block.size()), block.size());
+  for (int ms = 0; core::stats(fd).accepted == 0 && ms < core::patience_ms; ++ms) ::usleep(1000);
+  assert_true(core::stats(fd).accepted > 0);
+  faulty::now.hung = -1;
+  for (int f : all) core::close(f);
+  core::close(fd, port);
+  assert_string_equal(core::contents(dir + "/dropped").c_str(), "1 calls, 50000 bytes\n");
+}
+
+// Comes after the tests above: the pool has been at its bound.
 void chunks_without_memory_behind_them_count_as_room(void **) {
   for (int i = 0; i < 100 && pool_bytes() > (4u << 20); ++i) ::usleep(100000);
   assert_true(pool_bytes() <= (4u << 20)); // given back
@@ -168,6 +198,7 @@ int main() {
       TEST(closing_gives_back_what_was_fetched_and_not_read),
       TEST(seeking_between_small_writes_is_bounded),
       TEST(a_writer_refused_for_want_of_chunks_is_told_when_one_is_back),
+      TEST(a_drop_for_want_of_chunks_is_marked_at_once),
       TEST(chunks_without_memory_behind_them_count_as_room),
       TEST(a_hung_file_holds_no_other),
   };
