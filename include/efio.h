@@ -180,6 +180,8 @@ typedef struct ef_file_counters {
   int cache;                /* the cache mode in use, EF_CACHE_ */
   const char *cache_reason; /* why that one; static */
   uint64_t read_wasted;     /* bytes fetched ahead and thrown away unread */
+  uint64_t oldest_ms;       /* age of the oldest byte accepted and not yet written: it is no older; 0 = none waits */
+  uint64_t flush_us_max;    /* longest single write issued; one under way counts for as long as it has lasted */
 } ef_file_counters;
 
 typedef struct ef_port_counters {

@@ -11,6 +11,7 @@
 #include "reopener.hh"
 #include "runtime.hh"
 #include "sys.hh"
+#include "unit.hh"
 #include "writer.hh"
 
 #include <fcntl.h>
@@ -313,10 +314,10 @@ int ef_file_stats(int fd, ef_file_counters *out) {
   };                            // pairs with the lane
   out->synced = get(f->synced); // in this order: never more than the next
   out->written = get(f->written);
+  out->lost = get(f->lost);
   out->accepted = f->can_write ? accepted_by(*f) : 0;
   out->dropped = get(f->dropped);
   out->dropped_calls = get(f->dropped_calls);
-  out->lost = get(f->lost);
   out->refused_calls = get(f->refused_calls);
   out->read = get(f->bytes_read) + get(f->bytes_at);
   out->read_hits = get(f->read_hits) + get(f->hits_at);
@@ -329,5 +330,7 @@ int ef_file_stats(int fd, ef_file_counters *out) {
   out->cache_reason = f->cache_reason.load(std::memory_order_relaxed);
   out->error = sticking(*f);
   out->write_trouble = f->trouble.load(std::memory_order_acquire);
+  out->oldest_ms = out->accepted > out->written + out->lost ? static_cast<std::uint64_t>(age_ms(*f)) : 0;
+  out->flush_us_max = longest_write_us(*f);
   return 0;
 }

@@ -4,6 +4,7 @@
 #ifndef EF_FILE_HH
 #define EF_FILE_HH
 
+#include "backlog_age.hh"
 #include "drop_marker.hh"
 #include "engine.hh"
 #include "event_count.hh"
@@ -123,6 +124,7 @@ struct file {
   event_count<> served;  // ... and here for durability: woken once, not by each write on the way there
 
   // ---- flush lane (flusher.cc)
+  backlog_age age;
   job flush_job;
   std::atomic<lane_state> lane;
   timer age_timer, retry_timer, durable_timer;
@@ -203,6 +205,7 @@ struct file {
   std::atomic<std::uint64_t> written_at;    // writes at an offset that are over
 
   // ---- counters
+  std::atomic<std::int64_t> write_began, write_longest_ns; // the lane's: of the system call under way, 0: none; of all
   std::atomic<std::uint64_t> hits_at, misses_at, bytes_at; // of requests at an offset
   std::atomic<std::uint64_t> dropped, dropped_calls, lost, refused_calls, bytes_read, read_hits, read_misses,
       read_background, read_wasted, flushes, syncs;

@@ -224,16 +224,20 @@ bool settle(file &f) noexcept {
     if (f.can_read) post(f, EF_READ);
     return true;
   }
+  advance_age(f);
+  lowering l(f.age);
   f.dirty.store(false, std::memory_order_seq_cst); // pairs with note_write
   bool clean = all_empty(f);
   if (clean || f.dirty.exchange(true, std::memory_order_seq_cst))
     port_not_busy(*f.home); // or that writer counted the file anew
+  l.done(clean);
   if (clean && f.can_read) post(f, EF_READ);
   return clean;
 }
 
 turn flush_and_sync(file &f) noexcept {
   if (state_of(f) == file_state::opening) return turn::over; // the opener schedules
+  advance_age(f);
   const std::uint64_t given = chunks_given(f);
   turn t = turn::over;
   if (int e = write_back_error(f)) fail(f, e);
@@ -338,7 +342,9 @@ void flush_now(file &f) noexcept {
 }
 
 void mark_dirty(file &f) noexcept {
+  const std::int64_t before = now_ns();
   if (f.dirty.exchange(true, std::memory_order_seq_cst)) return; // pairs with settle
+  note_dirty(f.age, before);
   port_busy(*f.home);
   add_age_timer(f);
   ensure_durable(f);

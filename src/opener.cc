@@ -2,6 +2,7 @@
 // Opening: checks and the slot in the caller, open(2) and what it shows on a reader thread.
 #include "opener.hh"
 
+#include "backlog_age.hh"
 #include "cache.hh"
 #include "drop_marker.hh"
 #include "fetcher.hh"
@@ -173,6 +174,9 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->pins.store(1, std::memory_order_relaxed);
   f->data.store(o.data, std::memory_order_relaxed);
   f->lane.store(lane_state::idle, std::memory_order_relaxed);
+  init_age(*f);
+  f->write_began.store(0, std::memory_order_relaxed);
+  f->write_longest_ns.store(0, std::memory_order_relaxed);
   init_flushing(*f);
   init_reading(*f, h.chunks, o.read_ahead_max);
   init_reopening(*f);

@@ -2,6 +2,7 @@
 // Gathering the bytes of one write, and the system call.
 #include "unit.hh"
 
+#include "clock.hh"
 #include "limits.hh"
 #include "space.hh"
 #include "sys.hh"
@@ -71,16 +72,35 @@ ssize_t write_now(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
   return sys->pwritev(f.osfd, iov, count, f.write_offset.load(std::memory_order_relaxed));
 }
 
+// How long it took, and that it is under way: a disk that stands still shows at once.
+ssize_t write_timed(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
+  const std::int64_t began = now_ns();
+  f.write_began.store(began, std::memory_order_relaxed);
+  const ssize_t r = write_now(f, iov, count, bytes);
+  const std::int64_t took = now_ns() - began;
+  if (took > f.write_longest_ns.load(std::memory_order_relaxed))
+    f.write_longest_ns.store(took, std::memory_order_relaxed); // visible with the next
+  f.write_began.store(0, std::memory_order_release);           // pairs with longest_write_us
+  return r;
+}
+
 } // namespace
 
 ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
   f.flushes.fetch_add(1, std::memory_order_relaxed);
   bytes = unit_bytes(f, bytes, f.write_offset.load(std::memory_order_relaxed));
   reserve_space(f, bytes);
-  const ssize_t r = write_now(f, iov, cut(iov, count, bytes), bytes);
+  const ssize_t r = write_timed(f, iov, cut(iov, count, bytes), bytes);
   if (r <= 0) return r == 0 ? -ENOSPC : r; // no progress and no reason: tried again later
   f.write_offset.fetch_add(r, std::memory_order_relaxed);
   return r;
+}
+
+std::uint64_t longest_write_us(const file &f) noexcept {
+  const std::int64_t began = f.write_began.load(std::memory_order_relaxed);
+  std::int64_t ns = began ? now_ns() - began : 0;
+  if (f.write_began.load(std::memory_order_acquire) != began) ns = 0; // over, and counted; pairs with write_timed
+  return static_cast<std::uint64_t>(std::max(ns, f.write_longest_ns.load(std::memory_order_relaxed))) / 1000;
 }
 
 } // namespace ef

@@ -21,5 +21,8 @@ int cut(iovec *iov, int count, std::size_t n) noexcept;
 // moves on in the file. A count, which may be short, or a negated errno.
 ssize_t write_unit(file &f, iovec *iov, int count, std::size_t bytes) noexcept;
 
+// Of all calls of the system, the one under way included as far as it got. Any thread.
+std::uint64_t longest_write_us(const file &f) noexcept;
+
 } // namespace ef
 #endif

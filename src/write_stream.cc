@@ -38,6 +38,7 @@ void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max, write_stream
   shared_for_.store(0, std::memory_order_relaxed);
   flush_target.store(0, std::memory_order_relaxed);
   sync_target.store(0, std::memory_order_relaxed);
+  age_mark = 0;
   chunks_max_ = chunks_max;
   backlog_ = std::min<std::uint32_t>(limits::backlog_chunks, chunks_max / 2);
   backlog_most_ = chunks_max / 2;

@@ -99,6 +99,7 @@ class write_stream {
   std::uint64_t given() const noexcept { return given_; } // chunks given back so far
   // Positions up to which bytes are to be written without delay, and those that a sync was asked for. Any thread.
   std::atomic<std::uint64_t> flush_target{0}, sync_target{0};
+  std::uint64_t age_mark = 0; // the consumer's: see backlog_age
 
   // ---- what byte_stream asks of its pool
   static std::uint64_t self() noexcept { return reinterpret_cast<std::uintptr_t>(&thread_mark); }
