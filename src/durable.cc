@@ -6,6 +6,8 @@
 #include "flusher.hh"
 #include "lanes.hh"
 #include "process.hh"
+#include "sys.hh"
+#include "write_back.hh"
 
 #include <cerrno>
 #include <ctime>
@@ -32,6 +34,20 @@ bool has_something_left(file &f) noexcept {
 }
 
 } // namespace
+
+int make_durable(file &f) noexcept {
+  f.syncs.fetch_add(1, std::memory_order_relaxed);
+  int r = sys->fdatasync(f.osfd);
+  if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
+  if (r == 0) r = -write_back_error_settled(f);
+  if (r == 0 && f.left_unsynced) r = sys->sync_system(f.osfd);
+  if (r < 0) return r;
+  f.left_unsynced = false;
+  if (!f.make_durable_parent || f.parent_synced.load(std::memory_order_relaxed)) return 0;
+  r = sys->sync_parent(f.dirfd, f.path);
+  if (r == 0) f.parent_synced.store(true, std::memory_order_relaxed);
+  return r;
+}
 
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept {
   *target = 0;

@@ -13,6 +13,9 @@ namespace ef {
 // compared with `synced`. tell: by an event as well. The lane is to be scheduled after it. Any thread.
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept;
 
+// The lane's: what is written is on stable storage, and the name of a new file. 0 or a negated errno.
+int make_durable(file &f) noexcept;
+
 // The lane's, after a successful sync: what it has written by now is durable.
 void note_synced(file &f, std::uint64_t written) noexcept;
 

@@ -117,20 +117,6 @@ void write_failed(file &f, int error, bool closing) noexcept {
   fail(f, error);
 }
 
-int make_durable(file &f) noexcept {
-  f.syncs.fetch_add(1, std::memory_order_relaxed);
-  int r = sys->fdatasync(f.osfd);
-  if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
-  if (r == 0) r = -write_back_error_settled(f);
-  if (r == 0 && f.left_unsynced) r = sys->sync_system(f.osfd);
-  if (r < 0) return r;
-  f.left_unsynced = false;
-  if (!f.make_durable_parent || f.parent_synced.load(std::memory_order_relaxed)) return 0;
-  r = sys->sync_parent(f.dirfd, f.path);
-  if (r == 0) f.parent_synced.store(true, std::memory_order_relaxed);
-  return r;
-}
-
 // All that belongs to the old file is written. Who has asked once for durability will ask again, when nobody can give
 // it to the old file any more. True: the lane goes on.
 bool change_file(file &f, void (*change)(file &)) noexcept {

@@ -30,6 +30,8 @@ struct file_options {
   unsigned rotate_keep = 0;
   ef_rotate_fn *rotate = nullptr;
   void *rotate_arg = nullptr;
+  ef_drop_mark_fn *drop_mark = nullptr;
+  void *drop_mark_arg = nullptr;
   mode_t mode = 0666;
   int dirfd = AT_FDCWD;
 };
@@ -302,6 +304,8 @@ class file {
     o.rotate_keep = from.rotate_keep;
     o.rotate = from.rotate;
     o.rotate_arg = from.rotate_arg;
+    o.drop_mark = from.drop_mark;
+    o.drop_mark_arg = from.drop_mark_arg;
     return o;
   }
   static result<file> open_on(port *p, const char *path, int flags, const file_options &from) noexcept {
