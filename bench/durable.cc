@@ -41,7 +41,6 @@ class efio_log final : public durable_log {
   }
   void line(const char *text, std::size_t n) override {
     if (ef_write(fd_, text, n) != static_cast<ssize_t>(n)) fail("ef_write: %s", std::strerror(errno));
-    if (ef_sync(fd_) < 0) fail("ef_sync: %s", std::strerror(errno));
     if (ef_wait(fd_, EF_SYNC, wait_ms) != EF_SYNC) fail("ef_wait: %s", std::strerror(errno));
   }
   std::uint64_t finish() override {
@@ -127,7 +126,7 @@ struct log_kind {
   std::unique_ptr<durable_log> (*open)(const std::string &path);
 };
 
-const log_kind by_efio{"ef_write, ef_sync, ef_wait", open_log<efio_log>},
+const log_kind by_efio{"ef_write, ef_wait", open_log<efio_log>},
     by_each{"write(2), fdatasync(2) each", open_log<each_log>}, by_group{"group commit by hand", open_log<group_log>};
 
 // What one thread has done.

@@ -287,16 +287,18 @@ void release(job *j) {
 
 void run_lane(job *j) {
   file &f = *static_cast<file *>(j->owner);
-  f.lane.exchange(lane_state::running,
-                  std::memory_order_seq_cst); // pairs with schedule_flush: what was stored before it is seen
-  turn t = run_turn(f);
-  if (t == turn::ended) {
-    f.lane.store(lane_state::ended, std::memory_order_release);
-    if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) release(&f.release_job); // the open reference
-    return;
-  }
-  lane_state was = lane_state::running;
-  if (t == turn::over && f.lane.compare_exchange_strong(was, lane_state::idle, std::memory_order_seq_cst)) return;
+  do {
+    f.lane.exchange(lane_state::running,
+                    std::memory_order_seq_cst); // pairs with schedule_flush: what was stored before it is seen
+    const turn t = run_turn(f);
+    if (t == turn::ended) {
+      f.lane.store(lane_state::ended, std::memory_order_release);
+      if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) release(&f.release_job); // the open reference
+      return;
+    }
+    lane_state was = lane_state::running;
+    if (t == turn::over && f.lane.compare_exchange_strong(was, lane_state::idle, std::memory_order_seq_cst)) return;
+  } while (!here()->flushers.jobs_wait()); // nobody is kept waiting: no need to wake another thread for the next turn
   f.lane.store(lane_state::queued, std::memory_order_seq_cst);
   f.flush_job.lively = true; // there was too much for a turn, or somebody was at it meanwhile
   here()->flushers.submit(&f.flush_job);

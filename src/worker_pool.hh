@@ -43,6 +43,8 @@ class worker_pool {
   // that no job was begun since the last look. Next look, or -1.
   std::int64_t relieve(std::int64_t now) noexcept;
 
+  bool jobs_wait() const noexcept { return waiting_.load(std::memory_order_relaxed) > 0; } // a hint
+
   int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }
 
  private:
