@@ -80,6 +80,8 @@ template<template<class> class Atom = std::atomic, class Park = futex_park> clas
   // A notify now would have somebody to signal. To be asked in place of a notify after a seq_cst read-modify-write that
   // makes the condition true, when the sleeper's second look is a seq_cst load of the same object.
   // seq_cst: pairs with prepare_wait().
+  // A hint: how many are registered.
+  std::uint64_t waiters() const noexcept { return waiters_of(word_.load(std::memory_order_relaxed)); }
   bool has_waiters() const noexcept { return is_unsignalled(word_.load(std::memory_order_seq_cst)); }
 
  private:

@@ -85,15 +85,23 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
   std::uint64_t target, number = request_sync(f, false, &target);
   schedule_flush(f);
   for (;;) {
-    std::uint32_t key = f.served.prepare_wait();
+    // The round under way answers ours, or the next one does. Whoever is in the middle of choosing while a round begins
+    // chooses again; so nobody is woken by a round that does not answer him, but for who chose just before one began.
+    const std::uint64_t serving = f.serving.load(std::memory_order_seq_cst); // pairs with serve_syncs
+    event_count<> &served = f.served[(serving & 1) ^ (number > serving >> 1)];
+    std::uint32_t key = served.prepare_wait();
     bool done = f.syncs_done.load(std::memory_order_seq_cst) >= number; // pairs with serve_syncs
     if (done || f.closing.load(std::memory_order_seq_cst)) {
-      f.served.cancel_wait();
+      served.cancel_wait();
       if (f.synced.load(std::memory_order_acquire) >= target && done) return EF_SYNC; // pairs with serve_syncs
       int e = f.sync_error.load(std::memory_order_acquire);
       return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
     }
-    sleep_on(f.served, key, deadline);
+    if (f.serving.load(std::memory_order_seq_cst) != serving) {
+      served.cancel_wait();
+      continue;
+    }
+    sleep_on(served, key, deadline);
     if (left_ns(deadline) == 0 && f.syncs_done.load(std::memory_order_seq_cst) < number) return 0;
   }
 }
@@ -286,7 +294,7 @@ int ef_close(int fd) {
   }
   f->closing.store(true, std::memory_order_seq_cst); // pairs with run_turn, post
   f->changed.notify_all();
-  f->served.notify_all();
+  for (event_count<> &e : f->served) e.notify_all();
   schedule_flush(*f);
   return answer(-e);
 }

@@ -119,9 +119,9 @@ struct file {
   file_node ready_node;
   std::atomic<std::uint64_t> readiness;
   std::atomic<void *> data;
-  std::atomic<int> pins; // life, listed, three timers, starved: the slot is freed with the last
-  event_count<> changed; // ef_wait sleeps here, ...
-  event_count<> served;  // ... and here for durability: woken once, not by each write on the way there
+  std::atomic<int> pins;   // life, listed, three timers, starved: the slot is freed with the last
+  event_count<> changed;   // ef_wait sleeps here, ...
+  event_count<> served[2]; // ... and here for durability, by the round that will answer: see serving
 
   // ---- flush lane (flusher.cc)
   backlog_age age;
@@ -131,11 +131,14 @@ struct file {
   std::atomic<bool> aging, retrying, ensuring; // these timers are in
   std::atomic<bool> closing, starved;
   file_node starved_node;
-  std::atomic<std::uint64_t> syncs_wanted;    // requests so far
-  std::atomic<std::uint64_t> tells_wanted;    // those of them that want an event
-  std::atomic<std::uint64_t> tells_muted;     // up to this one disarmed
-  std::uint64_t tells_done;                   // the lane's: up to this one told
-  std::atomic<std::uint64_t> syncs_done;      // requests answered
+  std::atomic<std::uint64_t> syncs_wanted; // requests so far
+  std::atomic<std::uint64_t> tells_wanted; // those of them that want an event
+  std::atomic<std::uint64_t> tells_muted;  // up to this one disarmed
+  std::uint64_t tells_done;                // the lane's: up to this one told
+  std::atomic<std::uint64_t> syncs_done;   // requests answered
+  std::atomic<std::uint64_t> serving;      // those that the latest round of the lane answers, << 1 | its parity
+  std::atomic<bool> waking[2];             // these jobs are queued
+  job wake_jobs[2];
   unsigned lane_at;                           // the lane's, which goes around: next one of ...
   std::size_t lane_rest;                      // ... whose last unit so many bytes are to be written first
   std::atomic<int> sync_error;                // of the last one done

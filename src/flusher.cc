@@ -170,6 +170,22 @@ turn write_out(file &f) noexcept {
   return turn::again;
 }
 
+void run_wake(job *j) {
+  file &f = *static_cast<file *>(j->owner);
+  const int which = static_cast<int>(j - f.wake_jobs);
+  f.waking[which].exchange(false, std::memory_order_seq_cst); // before the waking; pairs with wake_served
+  f.served[which].notify_all();
+  unpin(f);
+}
+
+void wake_served(file &f, unsigned which) noexcept {
+  if (f.served[which].waiters() <= limits::wakes_at_once || !here()->flushers.has_idle())
+    return f.served[which].notify_all();
+  if (f.waking[which].exchange(true, std::memory_order_seq_cst)) return; // it has not begun: it wakes ours as well
+  pin(f);
+  here()->flushers.submit(&f.wake_jobs[which]);
+}
+
 // Answers the requests that came before this turn; false: some of their bytes are not committed yet.
 bool serve_syncs(file &f) noexcept {
   // Each before what request_sync stored before it: the bytes of all requests counted here are in sync_target.
@@ -179,6 +195,8 @@ bool serve_syncs(file &f) noexcept {
   int error = f.error.load(std::memory_order_relaxed);
   if (!error) error = f.trouble.load(std::memory_order_relaxed);
   if (!error && !all_wanted_consumed(f)) return false;
+  const unsigned round = ~f.serving.load(std::memory_order_relaxed) & 1; // the lane's own
+  f.serving.store(wanted << 1 | round, std::memory_order_seq_cst);       // pairs with wait_for_sync
   std::uint64_t written = f.written.load(std::memory_order_relaxed);
   if (!error) {
     error = -make_durable(f);
@@ -189,7 +207,7 @@ bool serve_syncs(file &f) noexcept {
   }
   f.sync_error.store(error, std::memory_order_release);  // pairs with event_of, ef_wait
   f.syncs_done.store(wanted, std::memory_order_seq_cst); // pairs with ef_wait
-  f.served.notify_all();
+  wake_served(f, round);
   const bool tell = tells > f.tells_done;
   f.tells_done = tells;
   if (tell) post(f, EF_SYNC, tells);
@@ -379,6 +397,7 @@ void chunk_returned(void *arg) noexcept {
 void init_flushing(file &f) noexcept {
   f.flush_job = {{}, run_lane, &f};
   f.release_job = {{}, release, &f};
+  for (job &j : f.wake_jobs) j = {{}, run_wake, &f};
   f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
   f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};
   f.durable_timer = {{}, {}, nullptr, nullptr, 0, durable_fired, timer_ended, &f};

@@ -102,6 +102,8 @@ constexpr std::int64_t worker_idle_ns = 2'000'000'000; // then a thread that is 
 // 3 to 10 us, which was half of what a 100-byte write cost on the whole. A backlog can wait for it.
 constexpr int flusher_naps = 8;
 constexpr std::int64_t nap_ns = 1'000'000;
+// More waiters than this are woken by another flusher: waking one takes 2 to 3 us, and the next sync has to begin.
+constexpr unsigned wakes_at_once = 16;
 constexpr std::size_t thread_stack_bytes = 256 * 1024;
 
 // Times.

@@ -43,7 +43,11 @@ class worker_pool {
   // that no job was begun since the last look. Next look, or -1.
   std::int64_t relieve(std::int64_t now) noexcept;
 
-  bool jobs_wait() const noexcept { return waiting_.load(std::memory_order_relaxed) > 0; } // a hint
+  // Hints: a job submitted now has its thread; there are jobs nobody has taken yet.
+  bool has_idle() const noexcept {
+    return idle_.load(std::memory_order_relaxed) > waiting_.load(std::memory_order_relaxed);
+  }
+  bool jobs_wait() const noexcept { return waiting_.load(std::memory_order_relaxed) > 0; }
 
   int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }
 
