@@ -401,8 +401,9 @@ int ef_sync(int fd);
  * O_TMPFILE); errno of the failed open, the error that sticks. */
 int ef_reopen(int fd);
 
-/* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, needs
- * no memory. What cannot be written then (disk full, EIO) is given up: arm EF_CLOSE before, its event has the error. -1
+/* Gives the number back at once; accepted bytes are written out in the background, then close(2). Never blocks, but
+ * for a drop_mark that is just being called, and needs no memory. What cannot be written then (disk full, EIO) is given
+ * up: arm EF_CLOSE before, its event has the error. -1
  * with the error that sticks, if there is one: the file is closed all the same. No other event of the file is taken
  * afterwards; a notify function that runs on another thread at the time may still have one, unless
  * ef_watch(fd, 0, NULL) came before. Owner or any thread, once. EBADF. */
