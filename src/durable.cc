@@ -5,6 +5,7 @@
 #include "clock.hh"
 #include "flusher.hh"
 #include "lanes.hh"
+#include "port.hh"
 #include "process.hh"
 #include "sys.hh"
 #include "write_back.hh"
@@ -33,7 +34,27 @@ bool has_something_left(file &f) noexcept {
   return done < accepted_by(f) && !f.error.load(std::memory_order_acquire); // both pair with the lane
 }
 
+void run_wake(job *j) {
+  file &f = *static_cast<file *>(j->owner);
+  const int which = static_cast<int>(j - f.wake_jobs);
+  f.waking[which].exchange(false, std::memory_order_seq_cst); // before the waking; pairs with wake_served
+  f.served[which].notify_all();
+  unpin(f);
+}
+
 } // namespace
+
+void init_serving(file &f) noexcept {
+  for (job &j : f.wake_jobs) j = {{}, run_wake, &f};
+}
+
+void wake_served(file &f, unsigned round) noexcept {
+  if (f.served[round].waiters() <= limits::wakes_at_once || !here()->flushers.has_idle())
+    return f.served[round].notify_all();
+  if (f.waking[round].exchange(true, std::memory_order_seq_cst)) return; // it has not begun: it wakes ours as well
+  pin(f);
+  here()->flushers.submit(&f.wake_jobs[round]);
+}
 
 int make_durable(file &f) noexcept {
   f.syncs.fetch_add(1, std::memory_order_relaxed);

@@ -13,6 +13,10 @@ namespace ef {
 // compared with `synced`. tell: by an event as well. The lane is to be scheduled after it. Any thread.
 std::uint64_t request_sync(file &f, bool tell, std::uint64_t *target) noexcept;
 
+void init_serving(file &f) noexcept; // a new life
+// The lane's, after a round of this parity: wakes those that it has answered.
+void wake_served(file &f, unsigned round) noexcept;
+
 // The lane's: what is written is on stable storage, and the name of a new file. 0 or a negated errno.
 int make_durable(file &f) noexcept;
 

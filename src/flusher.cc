@@ -170,22 +170,6 @@ turn write_out(file &f) noexcept {
   return turn::again;
 }
 
-void run_wake(job *j) {
-  file &f = *static_cast<file *>(j->owner);
-  const int which = static_cast<int>(j - f.wake_jobs);
-  f.waking[which].exchange(false, std::memory_order_seq_cst); // before the waking; pairs with wake_served
-  f.served[which].notify_all();
-  unpin(f);
-}
-
-void wake_served(file &f, unsigned which) noexcept {
-  if (f.served[which].waiters() <= limits::wakes_at_once || !here()->flushers.has_idle())
-    return f.served[which].notify_all();
-  if (f.waking[which].exchange(true, std::memory_order_seq_cst)) return; // it has not begun: it wakes ours as well
-  pin(f);
-  here()->flushers.submit(&f.wake_jobs[which]);
-}
-
 // Answers the requests that came before this turn; false: some of their bytes are not committed yet.
 bool serve_syncs(file &f) noexcept {
   // Each before what request_sync stored before it: the bytes of all requests counted here are in sync_target.
@@ -397,7 +381,7 @@ void chunk_returned(void *arg) noexcept {
 void init_flushing(file &f) noexcept {
   f.flush_job = {{}, run_lane, &f};
   f.release_job = {{}, release, &f};
-  for (job &j : f.wake_jobs) j = {{}, run_wake, &f};
+  init_serving(f);
   f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
   f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};
   f.durable_timer = {{}, {}, nullptr, nullptr, 0, durable_fired, timer_ended, &f};
