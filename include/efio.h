@@ -95,8 +95,8 @@ enum { EF_CACHE_NORMAL = 0, EF_CACHE_STREAMING = 1, EF_CACHE_DIRECT = 2 };
 
 /* In which order the calls of ef_write land. CALL: as they happened, over all threads. THREAD, for logs: those of
  * each thread in its order, those of different threads in pieces of about 64 KiB; up to 16 threads do not slow each
- * other down. For files that are only written and not rotated (else EINVAL); ef_seek is ESPIPE; a call
- * takes at most EF_ATOMIC bytes. */
+ * other down. For files that are only written (else EINVAL); ef_seek is ESPIPE; a call takes at most EF_ATOMIC
+ * bytes. */
 enum { EF_ORDER_CALL = 0, EF_ORDER_THREAD = 1 };
 
 /* How the file will be read; ef_advise changes it. */
