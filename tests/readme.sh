@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # What the README and the manual show works: the programs of the README and of efio(7) print files, and every example
-# of the manual that is a whole source compiles without a warning. S and B are the sources and the build.
+# of the manual compiles without a warning, those in C also as C++. S and B are the sources and the build.
 set -u
 if [ ! -e "$B/libefio.so" ]; then
   echo "libefio.so is not built"
@@ -111,10 +111,15 @@ for page in "$S"/man/*.[37]; do
 done
 for source in "$work"/man/*.c "$work"/man/*.cc; do
   [ -e "$source" ] || continue
-  case $(head -n 1 "$source") in '#include'*) ;; *) continue ;; esac
+  case $(head -n 1 "$source") in '#include'*) ;; *) complain "${source##*/}: does not say what it includes" ;; esac
   possible "$source" || continue
   # shellcheck disable=SC2086
   $(compiler "$source") $flags -fsyntax-only "$source" || complain "${source##*/}: does not compile"
+  case $source in *.c) # in a C++ program, too
+    # shellcheck disable=SC2086
+    $cxx -Wno-missing-field-initializers $flags -x c++ -fsyntax-only "$source" ||
+      complain "${source##*/}: does not compile as C++" ;;
+  esac
   tried=$((tried + 1))
 done
 for source in "$work/man/efio.7-1.c" "$work"/man/efio*.hpp.3-1.cc; do
