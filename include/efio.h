@@ -349,7 +349,8 @@ off_t ef_seek(int fd, off_t offset, int whence);
 ssize_t ef_write(int fd, const void *buf, size_t len);
 ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt);
 
-/* ef_write, and a number in *seq for ef_synced_up_to, if bytes were taken. Any thread. Also EFAULT seq NULL. */
+/* ef_write, and a number in *seq for ef_synced_up_to, unless it fails; UINT64_MAX, the number of no file, for bytes
+ * that EF_FULL_DROP has discarded. Any thread. Also EFAULT seq NULL. */
 ssize_t ef_write_seq(int fd, const void *buf, size_t len, uint64_t *seq);
 
 /* Is what was written up to this number of ef_write_seq on stable storage? 1; 0: not yet, ask for it by ef_sync, or

@@ -197,10 +197,12 @@ ssize_t ef_writev(int fd, const struct iovec *iov, int iovcnt) {
 
 ssize_t ef_write_seq(int fd, const void *buf, size_t len, uint64_t *seq) {
   if (!seq) return answer<ssize_t>(-EFAULT);
+  const std::uint64_t before = calls_dropped;
   const ssize_t n = ef_write(fd, buf, len);
   if (n < 0) return n;
   file_reference f(fd);
-  *seq = f.error() ? UINT64_MAX : sequence_of_caller(*f); // closed by another thread meanwhile
+  const bool none = f.error() || calls_dropped != before; // closed by another thread meanwhile, or dropped
+  *seq = none ? UINT64_MAX : sequence_of_caller(*f);
   return n;
 }
 

@@ -23,6 +23,9 @@ struct write_memory {
 constexpr write_memory nothing_written{0, {}, chunk_word::link(0, chunk_word::end), nullptr}; // no tail says `end`
 extern constinit thread_local write_memory last_write;
 
+// Calls of this thread that EF_FULL_DROP has discarded: their answer does not tell.
+extern constinit thread_local std::uint64_t calls_dropped;
+
 // The first path, of a thread that writes alone: no reference, no table, no locked instruction. False: take the next
 // one. Closing a file seals its chunks, so the chunk's state vouches for the handle, too. When the thread first wrote
 // into the chunk it has made sure, after its reservation, that somebody will flush it; `dirty` is lowered only after

@@ -66,6 +66,28 @@ void a_line_is_durable_after_a_sync_and_not_before(void **) {
   core::close(reader);
 }
 
+void what_was_dropped_is_never_called_durable(void **) {
+  for (int order : {EF_ORDER_CALL, EF_ORDER_THREAD}) {
+    ef_file_options o{};
+    o.order = order;
+    o.when_full = EF_FULL_DROP;
+    o.write_buffer_max = 128 << 10;
+    const int fd = open_log("dropped", o);
+    faulty::now.hung = faulty::every_file;
+    const std::string line(60'000, 'x');
+    std::uint64_t taken = 0, dropped = 0;
+    while (core::stats(fd).dropped_calls == 0) taken = dropped, dropped = put(fd, line);
+    assert_true(dropped > taken);
+    FAILS_WITH(ef_synced_up_to(fd, dropped), EINVAL);
+    faulty::heal();
+    core::wait(fd, EF_SYNC);
+    assert_int_equal(ef_synced_up_to(fd, taken), 1);
+    FAILS_WITH(ef_synced_up_to(fd, dropped), EINVAL);
+    assert_int_equal(ef_synced_up_to(fd, put(fd, line)), 0);
+    core::close(fd);
+  }
+}
+
 void what_could_not_be_synced_is_not_called_durable(void **) {
   const int fd = open_log("failed");
   const std::uint64_t seq = put(fd, "text");
@@ -224,6 +246,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_crash_leaves_what_was_accepted), // forks: before there are threads
       cmocka_unit_test(a_line_is_durable_after_a_sync_and_not_before),
+      cmocka_unit_test(what_was_dropped_is_never_called_durable),
       cmocka_unit_test(what_could_not_be_synced_is_not_called_durable),
       cmocka_unit_test(durability_comes_by_itself),
       cmocka_unit_test(many_who_wait_share_a_sync),

@@ -187,7 +187,7 @@ class file {
   result<std::size_t> writev(std::span<const iovec> from) const noexcept {
     return count(ef_writev(fd_, from.data(), many(from)));
   }
-  // With a number for synced_up_to, in `seq` if bytes were taken: ef_write_seq.
+  // With a number for synced_up_to, in `seq` unless it fails: ef_write_seq.
   result<std::size_t> write(std::span<const std::byte> from, std::uint64_t &seq) const noexcept {
     return count(ef_write_seq(fd_, from.data(), from.size(), &seq));
   }
