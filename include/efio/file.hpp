@@ -38,12 +38,11 @@ struct file_options {
 
 namespace detail {
 
-// Waits for one event of a file. Destroyed while it waits, nobody is resumed. The file may be moved meanwhile; when it
+// Waits for an event of a file. Destroyed while it waits, nobody is resumed. The file may be moved meanwhile; when it
 // is closed the answer is ECANCELED.
-class event_wait : public waiter {
+class file_wait : public waiter {
  public:
-  event_wait(file &f, unsigned events) noexcept : file_(f) { bits = events; }
-  bool await_ready() noexcept;
+  file_wait(file &f, unsigned events) noexcept : file_(f) { bits = events; }
   void await_suspend(std::coroutine_handle<> w) noexcept { // await_ready found where
     who = w;
     join(watched_->waiting);
@@ -54,33 +53,28 @@ class event_wait : public waiter {
     return {};
   }
 
+ protected:
+  file &file_;
+  watched *watched_ = nullptr;
+};
+
+class event_wait : public file_wait {
+ public:
+  using file_wait::file_wait;
+  bool await_ready() noexcept;
+
  private:
   bool over(int e) noexcept {
     error = e;
     return true;
   }
   bool begin_sync(watched &s) noexcept;
-  file &file_;
-  watched *watched_ = nullptr;
 };
 
-class close_wait : public waiter {
+class close_wait : public file_wait {
  public:
-  explicit close_wait(file &f) noexcept : file_(f) { bits = EF_CLOSE; }
+  explicit close_wait(file &f) noexcept : file_wait(f, EF_CLOSE) {}
   bool await_ready() noexcept;
-  void await_suspend(std::coroutine_handle<> w) noexcept {
-    who = w;
-    join(watched_->waiting);
-    hold(*watched_->home);
-  }
-  result<void> await_resume() const noexcept {
-    if (error) return failure{error};
-    return {};
-  }
-
- private:
-  file &file_;
-  watched *watched_ = nullptr;
 };
 
 // A read or write at an offset, begun when it is awaited.
@@ -228,6 +222,8 @@ class file {
     return detail::answered<off_t>(ef_seek(fd_, offset, whence));
   }
   result<void> flush() const noexcept { return detail::done(ef_flush(fd_)); }
+  // ef_sync: begins it. synced() also waits for it; stats().synced and synced_up_to tell how far it is.
+  result<void> sync() const noexcept { return detail::done(ef_sync(fd_)); }
   // ef_reopen: the path anew, in the background, as after a rename. opened() waits for that.
   result<void> reopen() const noexcept { return detail::done(ef_reopen(fd_)); }
   result<void> advise(off_t offset, off_t len, int advice) const noexcept {
@@ -253,8 +249,11 @@ class file {
 
   // A read is worth a call. It may still answer would_block(): await again.
   [[nodiscard]] detail::event_wait readable() noexcept { return {*this, EF_READ}; }
-  // There is room for EF_ATOMIC bytes.
+  // There is room for EF_ATOMIC bytes, however long that takes: a full disk is waited for.
   [[nodiscard]] detail::event_wait writable() noexcept { return {*this, EF_WRITE}; }
+  // The same, but what keeps bytes from being written is told at once: ENOSPC, EDQUOT, EFBIG while there is no room
+  // either, or the error that sticks. Bytes that were accepted stay: writable() waits on, close() gives them up.
+  [[nodiscard]] detail::event_wait writable_or_error() noexcept { return {*this, EF_WRITE | EF_ERROR}; }
   // The open is over, or what reopen() began: the error. What was over before the call tells of the open alone.
   [[nodiscard]] detail::event_wait opened() noexcept { return {*this, EF_OPEN}; }
   // ef_sync, when it is awaited: everything accepted before that is on stable storage, or the error.
@@ -360,9 +359,10 @@ inline bool event_wait::await_ready() noexcept {
   if (!s) return over(errno);
   watched_ = s;
   if (bits == EF_SYNC) return begin_sync(*s);
-  const int now = ef_watch(s->fd, bits, s);
-  if (now == 0) return false;
-  return over(now < 0 ? errno : bits == EF_OPEN ? open_error(s->fd) : 0);
+  const int now = ef_watch(s->fd, bits & ~unsigned{EF_ERROR}, s);
+  if (now < 0) return over(errno);
+  if (bits & EF_ERROR) error = writing_error(s->fd, now); // one that begins later is told
+  return now > 0 ? over(bits == EF_OPEN ? open_error(s->fd) : error) : error != 0;
 }
 
 // The file's part goes over to the port, for the event comes when the file has gone.

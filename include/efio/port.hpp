@@ -88,6 +88,13 @@ inline int open_error(const ef_event &e) noexcept {
   return error || !told ? error : e.error;
 }
 
+// What keeps bytes from being written. With room a full disk does not count: the next write is taken all the same.
+inline int writing_error(int fd, bool room) noexcept {
+  ef_file_counters c{};
+  if (!counters(fd, c)) return errno;
+  return c.error || room ? c.error : c.write_trouble;
+}
+
 } // namespace detail
 
 // See ef_port_options. A port that dispatches has no notify function.
@@ -266,6 +273,11 @@ class port {
       const unsigned hit = w.bits & e.events;
       if (!hit || (hit & EF_SYNC)) continue;
       if ((hit & EF_OPEN) && ef_watch(e.fd, EF_OPEN, s) == 0) continue; // told of an open before that which goes on
+      if (w.bits & EF_ERROR) {
+        const int error = detail::writing_error(e.fd, hit & EF_WRITE);
+        if (error || (hit & EF_WRITE)) ready(w, error); // other trouble, of a rotation, or one that has passed
+        continue;
+      }
       ready(w, hit & EF_CLOSE ? e.error : hit & EF_OPEN ? detail::open_error(e) : 0);
     }
     if (e.events & EF_SYNC) synced(*s, e.error);
