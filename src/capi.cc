@@ -94,8 +94,9 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
     if (done || f.closing.load(std::memory_order_seq_cst)) {
       served.cancel_wait();
       if (f.synced.load(std::memory_order_acquire) >= target && done) return EF_SYNC; // pairs with serve_syncs
+      if (int e = sticking(f)) return -e; // of a failed open, before what its sync has met
       int e = f.sync_error.load(std::memory_order_acquire);
-      return e ? -e : sticking(f) ? -sticking(f) : -EBADF;
+      return e ? -e : -EBADF;
     }
     if (f.serving.load(std::memory_order_seq_cst) != serving) {
       served.cancel_wait();

@@ -39,6 +39,20 @@ void trouble_that_passed_keeps_its_name(void **) {
   assert_true(core::contents(dir + "/passed") == "a line\n");
 }
 
+// Also to one who has begun to wait before the open has failed.
+void a_sync_of_a_file_that_cannot_be_opened_tells_why(void **) {
+  faulty::now.open_errno = ENOENT;
+  for (int i = 0; i < 50; ++i) {
+    faulty::now.delay = 1024;
+    int fd = core::open(dir + "/none", O_WRONLY | O_CREAT, {}, port);
+    ef_write(fd, "a line\n", 7); // or ENOENT
+    FAILS_WITH(ef_wait(fd, EF_SYNC, core::patience_ms), ENOENT);
+    ef_close(fd);
+  }
+  assert_int_equal(core::drain(port), 0);
+  faulty::heal();
+}
+
 // Accepted bytes are kept while there is no room and go on when there is; in between the caller is told and refused.
 void no_space_is_told_and_passes(int error) {
   std::string path = dir + "/full" + std::to_string(error);
@@ -271,6 +285,7 @@ int main() {
       TEST(a_full_disk_keeps_bytes_and_resumes),
       TEST(trouble_that_passed_keeps_its_name),
       TEST(closing_on_a_full_disk_gives_up_and_says_so),
+      TEST(a_sync_of_a_file_that_cannot_be_opened_tells_why),
       TEST(an_io_error_sticks),
       TEST(a_failed_sync_is_final),
       TEST(a_close_error_is_told),
