@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# examples/spdlog_sink and examples/print: every line of every thread is in the file, whole and in its thread's order,
-# or was counted as dropped.
+# examples/spdlog_sink, examples/print and examples/logger_ev: every line of every thread is in the file, whole and in
+# its thread's order, or was counted as dropped.
 set -u
 work=$(mktemp -d "${TMPDIR:-$B}/logging.XXXXXX") || exit 1
 trap '[ -z "$(jobs -p)" ] || kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-sink=$B/examples/spdlog_sink print=$B/examples/print
+sink=$B/examples/spdlog_sink print=$B/examples/print logger=$B/examples/logger_ev
 bad=0 ran=0
 
 complain() { echo "FAILED: $*"; bad=1; }
@@ -60,5 +60,46 @@ if [ -x "$sink" ]; then
   grep -qi 'no such file' err || complain 'a missing directory is not told'
   timeout 20 "$sink" 2>/dev/null; same usage 2 $?
 fi
-[ $ran = 1 ] || { echo "neither is built"; exit 77; }
+# start NAME ARGUMENTS...: sets pid. Its lines go to NAME.out and NAME.err.
+start() { "$logger" "${@:2}" >"$1.out" 2>"$1.err" & pid=$!; }
+soon() { for _ in $(seq 1000); do eval "$1" && return; sleep 0.01; done; complain "not within ten seconds: $1"; }
+# ends WHAT STATUS
+ends() { soon "! kill -0 $pid"; kill -9 $pid; wait $pid; same "$1" "$2" $?; } 2>/dev/null
+# Whole lines, those of each of the 4 threads counted without a gap.
+whole() {
+  awk '!/^thread [0-3] line [0-9]+$/ { print "torn: " $0; next } $4 != next_line[$2]++ { print "not in order: " $0 }
+    END { for (t = 0; t < 4; ++t) if (!next_line[t]) print "nothing of thread " t }' "$@" | head -n 3
+}
+
+if [ -x "$logger" ]; then
+  ran=1
+  start end renamed 4 0
+  soon '[ -e renamed ]'; sleep 0.3
+  mv renamed renamed.old; kill -HUP $pid
+  soon '[ -e renamed ]'; sleep 0.1
+  kill -TERM $pid; ends 'logger: SIGTERM' 0
+  same 'logger: lines' '' "$(whole renamed.old renamed)"
+  same 'logger: lost' "$(cat renamed.old renamed | wc -c) bytes written, 0 lines dropped" "$(tail -n 1 end.out)"
+  [ -s renamed.old ] || complain 'logger: nothing before the renaming'
+  same 'logger: complaints' '' "$(cat end.err)"
+
+  ulimit -c 0
+  start crash crashed 4 200
+  soon 'grep -q accepted crash.out'
+  kill -SEGV $pid; ends 'logger: SIGSEGV' 139
+  same 'logger: lines before a crash' '' "$(whole crashed)"
+  same 'logger: accepted before a crash' 800 "$(wc -l <crashed)"
+  start crash busy 4 0 # it writes on while it crashes
+  soon '[ -e busy ]'; sleep 0.2
+  kill -ABRT $pid; ends 'logger: SIGABRT' 134
+  same 'logger: lines while it crashes' '' "$(whole busy)"
+
+  start full /dev/full 2 10
+  soon 'grep -qi "no space left" full.err'
+  kill -TERM $pid; ends 'logger: full disk' 1
+  grep -qi 'bytes lost: no space left' full.err || complain 'logger: lost bytes are not told'
+  start none none/log 2 10; ends 'logger: no directory' 1
+  grep -qi 'no such file' none.err || complain 'logger: a missing directory is not told'
+fi
+[ $ran = 1 ] || { echo "none is built"; exit 77; }
 exit $bad
