@@ -79,6 +79,13 @@ void sleep_on(event_count<> &e, std::uint32_t key, std::int64_t deadline) noexce
     e.wait(key, left);
 }
 
+// After its request was answered. In the order of threads what others wrote meanwhile counts in `synced`, too, so it
+// does not tell of ours: `target` was added up lane by lane, and files may have been changed since.
+bool is_durable(const file &f, std::uint64_t number, std::uint64_t target) noexcept {
+  if (f.syncs_good.load(std::memory_order_acquire) >= number) return true; // pairs with serve_syncs, as the next
+  return !f.by_thread.load(std::memory_order_relaxed) && f.synced.load(std::memory_order_acquire) >= target;
+}
+
 int wait_for_sync(file &f, std::int64_t deadline) noexcept {
   if (!f.can_write) return -EBADF;
   if (int e = sticking(f)) return -e;
@@ -93,9 +100,10 @@ int wait_for_sync(file &f, std::int64_t deadline) noexcept {
     bool done = f.syncs_done.load(std::memory_order_seq_cst) >= number; // pairs with serve_syncs
     if (done || f.closing.load(std::memory_order_seq_cst)) {
       served.cancel_wait();
-      if (f.synced.load(std::memory_order_acquire) >= target && done) return EF_SYNC; // pairs with serve_syncs
-      if (int e = sticking(f)) return -e; // of a failed open, before what its sync has met
-      int e = f.sync_error.load(std::memory_order_acquire);
+      // First: the 0 of a later round says that ours are durable, too. Pairs with serve_syncs.
+      const int e = f.sync_error.load(std::memory_order_acquire);
+      if (done && is_durable(f, number, target)) return EF_SYNC;
+      if (int open_failed = sticking(f)) return -open_failed; // before what its sync has met
       return e ? -e : -EBADF;
     }
     if (f.serving.load(std::memory_order_seq_cst) != serving) {

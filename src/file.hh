@@ -136,6 +136,7 @@ struct file {
   std::atomic<std::uint64_t> tells_muted;  // up to this one disarmed
   std::uint64_t tells_done;                // the lane's: up to this one told
   std::atomic<std::uint64_t> syncs_done;   // requests answered
+  std::atomic<std::uint64_t> syncs_good;   // up to this one all that they asked for is durable
   std::atomic<std::uint64_t> serving;      // those that the latest round of the lane answers, << 1 | its parity
   std::atomic<bool> waking[2];             // these jobs are queued
   job wake_jobs[2];

@@ -189,8 +189,9 @@ bool serve_syncs(file &f) noexcept {
     else
       note_synced(f, written);
   }
-  f.sync_error.store(error, std::memory_order_release);  // pairs with event_of, ef_wait
-  f.syncs_done.store(wanted, std::memory_order_seq_cst); // pairs with ef_wait
+  if (!error) f.syncs_good.store(wanted, std::memory_order_relaxed); // visible with the next
+  f.sync_error.store(error, std::memory_order_release);              // pairs with event_of, ef_wait
+  f.syncs_done.store(wanted, std::memory_order_seq_cst);             // pairs with ef_wait
   wake_served(f, round);
   const bool tell = tells > f.tells_done;
   f.tells_done = tells;

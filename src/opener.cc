@@ -160,10 +160,11 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
     a->store(false, std::memory_order_relaxed);
   for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);
-  for (auto *a :
-       {&f->syncs_wanted, &f->tells_wanted, &f->tells_muted, &f->syncs_done, &f->serving, &f->written, &f->synced,
-        &f->write_base_since, &f->dropped, &f->dropped_calls, &f->lost, &f->refused_calls, &f->bytes_read,
-        &f->read_hits, &f->read_misses, &f->read_background, &f->read_wasted, &f->flushes, &f->syncs})
+  for (auto *a : {&f->syncs_wanted,     &f->tells_wanted, &f->tells_muted,   &f->syncs_done,
+                  &f->syncs_good,       &f->serving,      &f->written,       &f->synced,
+                  &f->write_base_since, &f->dropped,      &f->dropped_calls, &f->lost,
+                  &f->refused_calls,    &f->bytes_read,   &f->read_hits,     &f->read_misses,
+                  &f->read_background,  &f->read_wasted,  &f->flushes,       &f->syncs})
     a->store(0, std::memory_order_relaxed);
   f->write_offset.store(0, std::memory_order_relaxed);
   f->write_base.store(0, std::memory_order_relaxed);
