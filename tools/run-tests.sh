@@ -17,7 +17,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 # Addresses at random places are more than the ThreadSanitizer of some compilers can bear.
 case ${SAN-} in
   thread)
-    export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS-}"
+    tsan=halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS-}
     setarch "$(uname -m)" -R true 2>/dev/null && wrap="setarch $(uname -m) -R $wrap" ;;
   undefined) export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS-}" ;;
 esac
@@ -28,6 +28,10 @@ for test in "$@"; do
   case $test in engine=*) export EFIO_ENGINE="${test#engine=}"; continue ;; esac
   name=${test##*/}${EFIO_ENGINE+@$EFIO_ENGINE}
   log=$logs/$name.log
+  [ "${SAN-}" != thread ] || case $test in
+    *_uv_*) export TSAN_OPTIONS="$tsan:suppressions=${0%/*}/tsan-libuv.supp" ;;
+    *) export TSAN_OPTIONS="$tsan" ;;
+  esac
   started=$(date +%s%N)
   case $test in
     *.sh) timeout -k 10 "$seconds" "$test" ;;
