@@ -122,12 +122,14 @@ std::uint64_t before_cut(const write_lane &l) noexcept {
 int gather_lane(file &f, unsigned at, bool first, bool cutting, iovec *iov, std::size_t *bytes) noexcept {
   write_lane &l = lane_of(f, at);
   std::int64_t none;
-  const int count = l.out.gather(iov, limits::lane_spans, SIZE_MAX / 2, &none);
+  int count = l.out.gather(iov, limits::lane_spans, SIZE_MAX / 2, &none);
   *bytes = length_of(iov, count);
   if (first && f.lane_rest) {
     *bytes = f.lane_rest;
     return cut(iov, count, *bytes);
   }
+  if (*bytes > limits::flush_unit && iov[0].iov_len >= limits::lane_bytes_least) // calls end where chunks end
+    *bytes = length_of(iov, count = 1);
   if (cutting) { // it is between two calls
     *bytes = std::min<std::uint64_t>(*bytes, before_cut(l));
     return *bytes ? cut(iov, count, *bytes) : 0;

@@ -58,9 +58,8 @@ namespace {
 
 // Where a unit of n bytes from offset on ends.
 std::size_t unit_bytes(const file &f, std::size_t n, std::int64_t offset) noexcept {
-  if (whole_calls(f) || !f.seekable || n < limits::flush_align) return n;
-  std::size_t rest = static_cast<std::uint64_t>(offset + static_cast<std::int64_t>(n)) % limits::flush_align;
-  return n < limits::flush_unit ? n : n - rest;
+  if (whole_calls(f) || !f.seekable || n < limits::flush_unit) return n;
+  return limits::flush_unit - static_cast<std::uint64_t>(offset) % limits::flush_align;
 }
 
 ssize_t write_now(file &f, iovec *iov, int count, std::size_t bytes) noexcept {
