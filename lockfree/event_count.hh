@@ -80,9 +80,10 @@ template<template<class> class Atom = std::atomic, class Park = futex_park> clas
   // A notify now would have somebody to signal. To be asked in place of a notify after a seq_cst read-modify-write that
   // makes the condition true, when the sleeper's second look is a seq_cst load of the same object.
   // seq_cst: pairs with prepare_wait().
+  bool has_waiters() const noexcept { return is_unsignalled(word_.load(std::memory_order_seq_cst)); }
+
   // A hint: how many are registered.
   std::uint64_t waiters() const noexcept { return waiters_of(word_.load(std::memory_order_relaxed)); }
-  bool has_waiters() const noexcept { return is_unsignalled(word_.load(std::memory_order_seq_cst)); }
 
  private:
   static constexpr std::uint64_t waiter = 1, signal = 1u << 16, epoch = std::uint64_t{1} << 32;

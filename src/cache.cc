@@ -69,7 +69,7 @@ void run_drop(job *j) {
   file &f = *static_cast<file *>(j->owner);
   sys->advise(f.osfd, f.drop_from, f.drop_to - f.drop_from, POSIX_FADV_DONTNEED);
   f.dropping.store(false, std::memory_order_release); // pairs with passed
-  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+  put_reference(f);
 }
 
 bool drops_behind(const file &f) noexcept {
@@ -155,7 +155,7 @@ void run_wish(job *j) {
   file &f = *w->f;
   if (state_of(f) == file_state::open) sys->advise(f.osfd, w->offset, w->len, POSIX_FADV_WILLNEED);
   delete w;
-  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+  put_reference(f);
 }
 
 } // namespace
@@ -165,7 +165,7 @@ int will_need(file &f, off_t offset, off_t len) noexcept {
   wish *w = new (std::nothrow) wish{{}, &f, offset, len};
   if (!w) return -ENOMEM;
   w->work = {{}, run_wish, w};
-  files.add_reference(static_cast<std::uint32_t>(f.handle) & 0xfffff);
+  files.add_reference(slot_of(f));
   here()->readers.submit(&w->work);
   return 0;
 }
@@ -179,7 +179,7 @@ void passed(file &f) noexcept {
   f.drop_from = f.drop_to;
   f.drop_to = to;
   f.dropping.store(true, std::memory_order_relaxed);
-  files.add_reference(static_cast<std::uint32_t>(f.handle) & 0xfffff);
+  files.add_reference(slot_of(f));
   here()->readers.submit(&f.drop_job);
 }
 

@@ -46,7 +46,7 @@ class file_reference {
  public:
   explicit file_reference(int fd) noexcept : error_(files.get(fd, &f_)) {}
   ~file_reference() {
-    if (error_ == 0 && files.put(static_cast<std::uint32_t>(f_->handle) & 0xfffff)) schedule_release(*f_);
+    if (error_ == 0) put_reference(*f_);
   }
   file_reference(const file_reference &) = delete;
   file_reference &operator=(const file_reference &) = delete;

@@ -19,16 +19,6 @@ namespace {
 constexpr unsigned lane_shift = 56; // 0: no lane
 constexpr std::uint64_t position_mask = (std::uint64_t{1} << lane_shift) - 1;
 
-// With a reference for the length of the call; handles whose life is over are passed over.
-template<class Fn> void each_open_file(Fn fn) noexcept {
-  for (std::uint32_t i = 0, n = files.high_water(); i < n; ++i) {
-    file *f;
-    if (files.get(files.handle_of(i), &f) != 0) continue;
-    if (f->can_write) fn(*f);
-    if (files.put(i)) schedule_release(*f);
-  }
-}
-
 bool has_something_left(file &f) noexcept {
   const std::uint64_t done = f.written.load(std::memory_order_acquire) + f.lost.load(std::memory_order_relaxed);
   return done < accepted_by(f) && !f.error.load(std::memory_order_acquire); // both pair with the lane
@@ -105,10 +95,12 @@ int synced_up_to(file &f, std::uint64_t sequence) noexcept {
 }
 
 int flush_before_crash(std::int64_t deadline) noexcept {
-  each_open_file([](file &f) { flush_now(f); });
+  each_open_file([](file &f) {
+    if (f.can_write) flush_now(f);
+  });
   for (;;) {
     int left = 0;
-    each_open_file([&](file &f) { left += has_something_left(f); });
+    each_open_file([&](file &f) { left += f.can_write && has_something_left(f); });
     if (left == 0 || left_ns(deadline) == 0) return left;
     const timespec nap{0, 1'000'000};
     ::nanosleep(&nap, nullptr);

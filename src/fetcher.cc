@@ -20,8 +20,6 @@
 namespace ef {
 namespace {
 
-std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t>(f.handle) & 0xfffff; }
-
 fetch &oldest(file &f) noexcept {
   return f.fetches[f.fetch_oldest.load(std::memory_order_relaxed) % limits::fetches_max];
 }
@@ -34,7 +32,7 @@ void fetch_done(io_request *r) {
   // Before the look at who is first and who is armed; pairs with absorb and with wait_while.
   t.state.exchange(fetch_state::done, std::memory_order_seq_cst);
   if (f.fetch_oldest.load(std::memory_order_seq_cst) == place) post(f, EF_READ);
-  if (files.put(slot_of(f))) schedule_release(f);
+  put_reference(f);
 }
 
 void give_chunks(fetch &t, int from) noexcept {

@@ -215,6 +215,10 @@ struct file {
       read_background, read_wasted, flushes, syncs;
 };
 
+// Its place in the handle table.
+inline std::uint32_t slot_of(int handle) noexcept { return static_cast<std::uint32_t>(handle) & 0xfffff; }
+inline std::uint32_t slot_of(const file &f) noexcept { return slot_of(f.handle); }
+
 // Checked moves; any thread that is entitled to them by the table of file.hh.
 void move_state(file &f, file_state to) noexcept;
 

@@ -296,7 +296,7 @@ void run_lane(job *j) {
     const turn t = run_turn(f);
     if (t == turn::ended) {
       f.lane.store(lane_state::ended, std::memory_order_release);
-      if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) release(&f.release_job); // the open reference
+      if (files.put(slot_of(f))) release(&f.release_job); // the open reference
       return;
     }
     lane_state was = lane_state::running;
@@ -373,7 +373,7 @@ void chunk_returned(void *arg) noexcept {
     file *open; // with a reference, so that EF_CLOSE comes after it
     if (files.get(f.handle, &open) == 0) {
       post(f, EF_WRITE);
-      if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+      put_reference(f);
     }
     unpin(f);
   }

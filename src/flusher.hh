@@ -4,6 +4,7 @@
 #define EF_FLUSHER_HH
 
 #include "file.hh"
+#include "process.hh"
 
 #include <cstdint>
 
@@ -28,6 +29,18 @@ void raise(std::atomic<std::uint64_t> &target, std::uint64_t to) noexcept;
 
 // The last reference of a closed file was put: gives the descriptor back, in the background.
 void schedule_release(file &f) noexcept;
+inline void put_reference(file &f) noexcept {
+  if (files.put(slot_of(f))) schedule_release(f);
+}
+// fn(file), with a reference for the length of the call; handles whose life is over are passed over. Any thread.
+template<class Fn> void each_open_file(Fn fn) noexcept {
+  for (std::uint32_t i = 0, n = files.high_water(); i < n; ++i) {
+    file *f;
+    if (files.get(files.handle_of(i), &f) != 0) continue;
+    fn(*f);
+    put_reference(*f);
+  }
+}
 
 // After chunks came back by another way than the lane: calls the refused writer if there is room now.
 void tell_room(file &f) noexcept;

@@ -118,7 +118,7 @@ void run_open(job *j) {
   schedule_flush(f); // whatever was accepted, or a close, waited for this
   port &p = *f.home;
   port_reference(p); // the file may be gone in the next line
-  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+  put_reference(f);
   port_not_busy(p);
   port_release(p);
 }
@@ -203,7 +203,7 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
 int start(file &f) noexcept {
   const int handle = f.handle;
   // run_open's, so that the end of a file that is closed at once comes after the news of its beginning.
-  files.add_reference(static_cast<std::uint32_t>(handle) & 0xfffff);
+  files.add_reference(slot_of(handle));
   port_busy(*f.home); // until the open is over: ef_drain waits for what it makes
   files.publish(handle);
   here()->readers.submit(&f.open_job);

@@ -63,7 +63,7 @@ void unpin(file &f) noexcept {
   if (f.pins.fetch_sub(1, std::memory_order_acq_rel) != 1) return; // orders every use before the reuse
   port &p = *f.home;
   int handle = f.handle;
-  files.release(static_cast<std::uint32_t>(handle) & 0xfffff);
+  files.release(slot_of(handle));
   port_release(p);
 }
 

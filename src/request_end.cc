@@ -86,7 +86,7 @@ void end_request(request_state &s, ssize_t result) noexcept {
     post_request(p, s.news);
   }
   // Only now: EF_CLOSE comes later, see take_event.
-  if (files.put(slot_of(f))) schedule_release(f);
+  put_reference(f);
   port_not_busy(p);
   port_release(p);
 }

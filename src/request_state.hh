@@ -40,8 +40,6 @@ inline request_state &state_of_news(file_node &n) noexcept {
   return *reinterpret_cast<request_state *>(reinterpret_cast<char *>(&n) - offsetof(request_state, news));
 }
 
-inline std::uint32_t slot_of(const file &f) noexcept { return static_cast<std::uint32_t>(f.handle) & 0xfffff; }
-
 // A count or a negated errno: told, unless it was revoked. No look at it afterwards.
 void end_request(request_state &s, ssize_t result) noexcept;
 

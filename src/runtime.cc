@@ -22,12 +22,9 @@ void at_exit() {
 }
 
 void flush_all(const port *p) noexcept {
-  for (std::uint32_t i = 0, n = files.high_water(); i < n; ++i) {
-    file *f;
-    if (files.get(files.handle_of(i), &f) != 0) continue;
-    if (!p || f->home == p) flush_now(*f);
-    if (files.put(i)) schedule_release(*f);
-  }
+  each_open_file([=](file &f) {
+    if (!p || f.home == p) flush_now(f);
+  });
 }
 
 int wait_for(std::atomic<int> &busy, event_count<> &drained, std::int64_t deadline) noexcept {

@@ -54,7 +54,7 @@ void run_write_back(job *j) {
     f.portion.store(portion_state::idle, std::memory_order_release); // revoked; pairs with bring_to_disk
   }
   here()->write_backs.fetch_sub(1, std::memory_order_relaxed); // a count
-  if (files.put(static_cast<std::uint32_t>(f.handle) & 0xfffff)) schedule_release(f);
+  put_reference(f);
 }
 
 } // namespace
@@ -92,7 +92,7 @@ bool begin_portion(file &f) noexcept {
   f.portion_from = f.written.load(std::memory_order_relaxed); // the lane's own
   f.portion_since = now_ns();
   f.portion.store(portion_state::queued, std::memory_order_release); // pairs with run_write_back
-  files.add_reference(static_cast<std::uint32_t>(f.handle) & 0xfffff);
+  files.add_reference(slot_of(f));
   here()->flushers.submit(&f.portion_job);
   return true;
 }

@@ -92,7 +92,7 @@ ssize_t drop(file &f, std::size_t n) noexcept {
 bool write_shared(int handle, const void *buf, std::size_t n) noexcept {
   write_memory &last = last_write;
   if (n - 1 >= limits::atomic_bytes || !buf || handle < 0) return false;
-  file *f = files.at(static_cast<std::uint32_t>(handle) & 0xfffff);
+  file *f = files.at(slot_of(handle));
   if (!f) return false;
   const write_stream &to = stream_of_caller(*f);
   const std::uint64_t tail = to.tail(), key = std::uint64_t{static_cast<unsigned>(handle)} + 1;
