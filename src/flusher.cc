@@ -145,10 +145,11 @@ ssize_t flush_unit(file &f) noexcept {
   const int count = gather_unit(f, iov, least_bytes(f, f.out, 1), &bytes);
   const std::size_t left = bytes_to_cut(f); // after the gathering: see reopen_file
   if (left == 0) return change_file(f, open_anew);
-  const std::size_t fit = bytes_to_rotation(f, bytes);
+  if (bytes == 0) return 0;
+  const piece all{&f.out, bytes, 0};
+  const std::size_t fit = bytes_before_rotation(f, &all, 1);
   if (fit == 0) return change_file(f, rotate);
   bytes = std::min({bytes, left, fit});
-  if (bytes == 0) return 0;
   const ssize_t r = write_unit(f, iov, count, bytes);
   if (r < 0) return r;
   f.out.consume(static_cast<std::size_t>(r));

@@ -106,12 +106,6 @@ void note_written(file &f, ssize_t n) noexcept {
 
 namespace {
 
-// Of one write: so much of that lane.
-struct piece {
-  unsigned lane;
-  std::size_t bytes;
-};
-
 // Bytes of the lane that belong to the old file.
 std::uint64_t before_cut(const write_lane &l) noexcept {
   const std::uint64_t at = l.cut.load(std::memory_order_relaxed), done = l.out.consumed(); // read after reopen_at
@@ -154,6 +148,7 @@ void gather_lanes(file &f, bool cutting, unit *u) noexcept {
     piece &p = u->pieces[u->count];
     const int n = gather_lane(f, at, i == 0, cutting, u->iov + u->spans, &p.bytes);
     if (n == 0) continue;
+    p.of = &lane_of(f, at).out;
     p.lane = at;
     ++u->count;
     u->spans += n;
@@ -168,29 +163,11 @@ bool all_at_cut(file &f) noexcept {
   return true;
 }
 
-// Bytes of the unit that fit into the file, calls whole; 0: it is to be rotated first.
-std::size_t bytes_before_rotation(file &f, const unit &u) noexcept {
-  bool empty;
-  const std::uint64_t room = room_before_rotation(f, &empty);
-  if (u.bytes <= room) return u.bytes;
-  write_stream &first = lane_of(f, u.pieces[0].lane).out; // only the first one can have a call that is begun
-  const std::size_t begun = first.begun_call();
-  if (begun >= room) return begun;
-  std::size_t whole = 0;
-  for (int i = 0; i < u.count; ++i) {
-    const piece &p = u.pieces[i];
-    const std::size_t left = room - whole;
-    whole += p.bytes <= left ? p.bytes : lane_of(f, p.lane).out.whole_calls(left);
-    if (p.bytes > left) break;
-  }
-  return whole || !empty ? whole : first.first_call();
-}
-
 void consume_pieces(file &f, const piece *pieces, int count, std::size_t n) noexcept {
   for (int i = 0; i < count; ++i) {
     const piece &p = pieces[i];
     const std::size_t here = std::min(n, p.bytes);
-    if (here) lane_of(f, p.lane).out.consume(here);
+    if (here) p.of->consume(here);
     n -= here;
     f.lane_rest = here ? p.bytes - here : 0;
     f.lane_at = p.lane;
@@ -208,7 +185,7 @@ ssize_t write_lanes(file &f) noexcept {
   gather_lanes(f, cutting, &u);
   if (!cutting && reopening(f)) gather_lanes(f, cutting = true, &u);
   if (u.bytes == 0) return cutting && all_at_cut(f) ? at_the_cut : 0;
-  const std::size_t bytes = bytes_before_rotation(f, u);
+  const std::size_t bytes = bytes_before_rotation(f, u.pieces, u.count);
   if (bytes == 0) return at_the_rotation;
   const ssize_t r = write_unit(f, u.iov, u.spans, bytes);
   if (r < 0) return r;

@@ -100,6 +100,9 @@ void init_rotation(file &f, const ef_file_options &o) noexcept {
              0};
 }
 
+namespace {
+
+// *empty: nothing is in it, so that a call that is longer than a file may be goes to it all the same.
 std::uint64_t room_before_rotation(file &f, bool *empty) noexcept {
   const rotation &t = f.turns;
   *empty = false;
@@ -113,15 +116,25 @@ std::uint64_t room_before_rotation(file &f, bool *empty) noexcept {
   return !t.bytes_most ? UINT64_MAX : t.bytes_most > size ? t.bytes_most - size : 0;
 }
 
-std::size_t bytes_to_rotation(file &f, std::size_t bytes) noexcept {
-  if (bytes == 0) return SIZE_MAX;
+} // namespace
+
+std::size_t bytes_before_rotation(file &f, const piece *pieces, int count) noexcept {
+  std::size_t all = 0;
+  for (int i = 0; i < count; ++i) all += pieces[i].bytes;
   bool empty;
   const std::uint64_t room = room_before_rotation(f, &empty);
-  if (bytes <= room) return SIZE_MAX;
-  const std::size_t begun = f.out.begun_call();
+  if (all <= room) return all;
+  write_stream &first = *pieces[0].of; // only the first one can have a call that is begun
+  const std::size_t begun = first.begun_call();
   if (begun >= room) return begun;
-  if (std::size_t whole = f.out.whole_calls(room)) return whole;
-  return empty ? f.out.first_call() : 0;
+  std::size_t whole = 0;
+  for (int i = 0; i < count; ++i) {
+    const piece &p = pieces[i];
+    const std::size_t left = room - whole;
+    whole += p.bytes <= left ? p.bytes : p.of->whole_calls(left);
+    if (p.bytes > left) break;
+  }
+  return whole || !empty ? whole : first.first_call();
 }
 
 void rotate(file &f) noexcept {

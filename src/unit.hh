@@ -12,6 +12,13 @@ namespace ef {
 // system call keeps its bytes together. Where an ef_seek leads elsewhere the file's offset is set.
 int gather_unit(file &f, iovec *iov, std::size_t least, std::size_t *bytes) noexcept;
 
+// Of one write: so many bytes at the front of that stream. lane: its number.
+struct piece {
+  write_stream *of;
+  std::size_t bytes;
+  unsigned lane;
+};
+
 std::size_t length_of(const iovec *iov, int count) noexcept;
 
 // Shortens the spans to n bytes; their number.
