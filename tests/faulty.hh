@@ -248,6 +248,14 @@ inline void install() {
   ef::sys = &table;
 }
 
+// With calls of the test's own: change(table) puts them in.
+template<class Fn> void install(Fn change) {
+  install();
+  static ef::sys_table own = table;
+  change(own);
+  ef::sys = &own;
+}
+
 // And whatever the files lie on, reads at an offset miss or hit as the plan says.
 inline void install_for_requests() {
   install();
@@ -265,6 +273,11 @@ inline void heal() {
   now.writes_before_errno = -1;
   now.hung = -1;
   now.let_through = 0;
+}
+// Setup and teardown of a test under the plan.
+inline int heal_around(void **) {
+  heal();
+  return 0;
 }
 
 } // namespace faulty

@@ -176,6 +176,26 @@ template<class Turn> void requests_that_die(ef::file &f, const std::string &all,
   }
 }
 
+// By an adapter for a path: an object with file and turn().
+template<class Adapter> void requests_that_die(const std::string &path) {
+  const std::string all = core::pattern(500000);
+  core::put(path, all);
+  Adapter a(path);
+  requests_that_die(a.file, all, [&] { a.turn(); });
+}
+template<class Adapter> void fifty_copies(const std::string &path) {
+  const std::string all = core::pattern(500000);
+  core::put(path, all);
+  {
+    Adapter a(path);
+    int over = 0;
+    std::vector<ef::job> jobs;
+    for (std::size_t i = 0; i < 50; ++i) jobs.push_back(copy_at(a.file, all, i * 10000, over));
+    while (over < 50) a.turn();
+  }
+  assert_true(core::contents(path) == all + all);
+}
+
 inline ef::job wait_for_room(ef::file &f, std::error_code &end, int &over) {
   end = (co_await f.writable()).error();
   ++over;

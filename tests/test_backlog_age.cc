@@ -11,15 +11,6 @@ namespace {
 std::string dir;
 using clock_used = std::chrono::steady_clock;
 
-int start_test(void **) {
-  faulty::heal();
-  return 0;
-}
-int end_test(void **) {
-  faulty::heal();
-  return 0;
-}
-
 long ms_since(clock_used::time_point t) {
   return static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(clock_used::now() - t).count());
 }
@@ -189,7 +180,7 @@ void it_is_never_told_younger(void **) {
 int main() {
   faulty::install();
   dir = core::directory();
-#define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, faulty::heal_around, faulty::heal_around)
   const CMUnitTest tests[] = {
       TEST(both_grow_while_the_disk_stands_still), TEST(it_grows_while_the_disk_is_full),
       TEST(what_comes_after_a_rest_is_young),      TEST(bytes_of_a_file_that_is_not_open_yet_grow_old),

@@ -12,15 +12,6 @@ std::string dir;
 constexpr std::size_t record_bytes = 1000;
 constexpr std::size_t budget = 16 * ef::limits::chunk_bytes;
 
-int start_test(void **) {
-  faulty::heal();
-  return 0;
-}
-int end_test(void **) {
-  faulty::heal();
-  return 0;
-}
-
 // The host's side: what it was told.
 struct host {
   std::atomic<int> inside{0};
@@ -342,7 +333,7 @@ void a_mark_is_parted_by_no_rotation(void **) {
 int main() {
   faulty::install();
   dir = core::directory();
-#define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, faulty::heal_around, faulty::heal_around)
   const CMUnitTest tests[] = {
       TEST(only_what_drops_has_marks),
       TEST(the_next_call_comes_behind_the_mark),

@@ -72,25 +72,9 @@ struct adapter {
       std::chrono::steady_clock::now() + std::chrono::milliseconds(core::patience_ms);
 };
 
-void requests_on_the_adapter_s_port_are_awaited(void **) {
-  const std::string all = core::pattern(500000);
-  core::put(dir + "/at", all);
-  {
-    adapter a(dir + "/at");
-    int over = 0;
-    std::vector<ef::job> jobs;
-    for (std::size_t i = 0; i < 50; ++i) jobs.push_back(hpp::copy_at(a.file, all, i * 10000, over));
-    while (over < 50) a.turn();
-  }
-  assert_true(core::contents(dir + "/at") == all + all);
-}
+void requests_on_the_adapter_s_port_are_awaited(void **) { hpp::fifty_copies<adapter>(dir + "/at"); }
 
-void requests_on_the_adapter_s_port_may_be_destroyed(void **) {
-  const std::string all = core::pattern(500000);
-  core::put(dir + "/dies", all);
-  adapter a(dir + "/dies");
-  hpp::requests_that_die(a.file, all, [&] { a.turn(); });
-}
+void requests_on_the_adapter_s_port_may_be_destroyed(void **) { hpp::requests_that_die<adapter>(dir + "/dies"); }
 
 // The loop goes first, with events that nobody will hear.
 void requests_outlive_the_loop(void **) {

@@ -334,14 +334,10 @@ void calls_longer_than_a_chunk_stay_whole(void **) {
 } // namespace
 
 int main() {
-  static const ef::sys_table noted = [] {
-    ef::sys_table t = faulty::table;
+  faulty::install([](ef::sys_table &t) {
     t.fdatasync = noted_fdatasync;
     t.sync_system = noted_syncfs;
-    return t;
-  }();
-  faulty::seed();
-  ef::sys = &noted;
+  });
   dir = core::directory();
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {

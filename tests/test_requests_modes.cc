@@ -140,9 +140,7 @@ void somebody_else_s_cached_file_stays_cached(void **) {
 
 int main() {
   faulty::install_for_requests();
-  static ef::sys_table table = faulty::table;
-  table.preadv = preadv_or_not;
-  ef::sys = &table;
+  faulty::install([](ef::sys_table &t) { t.preadv = preadv_or_not; });
   dir = core::directory();
   all = core::pattern(size);
   core::put(dir + "/r", all);

@@ -150,10 +150,10 @@ void ports_with_rings_come_and_go(void **) {
 
 int main() {
   faulty::install_for_requests();
-  static ef::sys_table table = faulty::table;
-  table.preadv_nowait = nowait_and_more;
-  table.uring_enter = counting_enter;
-  ef::sys = &table;
+  faulty::install([](ef::sys_table &t) {
+    t.preadv_nowait = nowait_and_more;
+    t.uring_enter = counting_enter;
+  });
   dir = core::directory();
   all = core::pattern(1 << 20);
   core::put(dir + "/r", all);

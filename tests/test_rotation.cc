@@ -321,13 +321,7 @@ void logrotate_that_copies(void **) { logrotate_with(" copytruncate\n", false); 
 } // namespace
 
 int main() {
-  static const ef::sys_table with_rename = [] {
-    ef::sys_table t = faulty::table;
-    t.rename = faulty_rename;
-    return t;
-  }();
-  faulty::seed();
-  ef::sys = &with_rename;
+  faulty::install([](ef::sys_table &t) { t.rename = faulty_rename; });
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {
       TEST(the_last_ones_are_kept_under_numbers),

@@ -89,15 +89,21 @@ void they_are_begun_while_the_file_is_written(void **) {
     }
 }
 
-// The kernel has told a portion of lost pages, and nobody else any more. No sync may say that they are safe.
-void a_sync_does_not_cover_what_a_portion_was_told(void **) {
-  ON_A_DISK();
+// A file that is written, with a portion under way that will be told of lost pages once it is not held any more.
+int open_and_lose_pages() {
   const int fd = open_file(plain_flags);
   held = true;
   answer = EIO;
   core::write(fd, core::pattern(9 * megabyte));
   expect_written(fd);
   wait_until([] { return portions == 1; });
+  return fd;
+}
+
+// The kernel has told a portion of lost pages, and nobody else any more. No sync may say that they are safe.
+void a_sync_does_not_cover_what_a_portion_was_told(void **) {
+  ON_A_DISK();
+  const int fd = open_and_lose_pages();
   assert_int_equal(ef_sync(fd), 0); // fdatasync itself will succeed
   for (ef_event e; (e = core::next(port, 30)).events;) assert_false(e.events & EF_SYNC);
   held = false;
@@ -113,11 +119,7 @@ void a_sync_does_not_cover_what_a_portion_was_told(void **) {
 
 void lost_pages_are_told_without_a_sync(void **) {
   ON_A_DISK();
-  const int fd = open_file(plain_flags);
-  held = true;
-  answer = EIO;
-  core::write(fd, core::pattern(9 * megabyte));
-  expect_written(fd);
+  const int fd = open_and_lose_pages();
   held = false;
   assert_int_equal(expect(EF_ERROR).error, EIO);
   FAILS_WITH(ef_write(fd, "x", 1), EIO);
@@ -128,12 +130,7 @@ void lost_pages_are_told_without_a_sync(void **) {
 // Told after the last write, when the file is closed already.
 void lost_pages_are_told_by_the_close(void **) {
   ON_A_DISK();
-  const int fd = open_file(plain_flags);
-  held = true;
-  answer = EIO;
-  core::write(fd, core::pattern(9 * megabyte));
-  expect_written(fd);
-  wait_until([] { return portions == 1; });
+  const int fd = open_and_lose_pages();
   assert_true(ef_watch(fd, EF_CLOSE, nullptr) >= 0);
   assert_int_equal(ef_close(fd), 0);
   ::usleep(20'000);
@@ -273,14 +270,10 @@ void a_disk_that_gives_no_space_is_written_all_the_same(void **) {
 } // namespace
 
 int main() {
-  static const ef::sys_table with_portions = [] {
-    ef::sys_table t = faulty::table;
+  faulty::install([](ef::sys_table &t) {
     t.write_back = held_write_back;
     t.allocate = counted_allocate;
-    return t;
-  }();
-  faulty::seed();
-  ef::sys = &with_portions;
+  });
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
   const CMUnitTest tests[] = {
       TEST(they_are_begun_while_the_file_is_written),
