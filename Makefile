@@ -9,6 +9,7 @@
 ## check-asan      unit and stress tests under AddressSanitizer; also check-ubsan, check-tsan
 ## check-one-core  stress tests on one core
 ## check-everywhere  the tests on files, on each file system and without io_uring (root)
+## check-faults    the library's promises while power, disks and memory fail (root); EFIO_LONG=1 for hours
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
 ## bench           side-by-side measurements; BENCH_ARGS=--help tells the options. As root it installs other loggers
@@ -27,7 +28,7 @@ MAKEFLAGS += -r --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-CHECKS := check check-quick check-long check-one-core check-everywhere check-asan check-ubsan check-tsan
+CHECKS := check check-quick check-long check-one-core check-everywhere check-faults check-asan check-ubsan check-tsan
 PLAIN := help setup clean
 CONFIG ?= $(B)/config.mk
 
@@ -56,7 +57,8 @@ $(CONFIG): $(B)/setup.stamp
 $(S)/configure: | $(B)/setup.stamp
 $(B)/setup.stamp: FORCE
 	@mkdir -p $(B)
-	@$(S)/tools/setup.sh $(if $(filter bench,$(MAKECMDGOALS)),--bench) $@
+	@$(S)/tools/setup.sh $(if $(filter bench,$(MAKECMDGOALS)),--bench) \
+	  $(if $(filter check-faults,$(MAKECMDGOALS)),--faults) $@
 endif
 endif
 
@@ -109,6 +111,8 @@ TOOL_SOURCES := $(call found,tools/efio/*.cc)
 BENCH_SOURCES := $(if $(filter yes,$(HAVE_SPDLOG)),$(call found,bench/*.cc))
 TEST_SOURCES := $(if $(filter yes,$(HAVE_CMOCKA)),$(call found,tests/test_*.c tests/test_*.cc tests/stress_*.cc))
 SHELL_TESTS := $(call found,tests/*.sh)
+FAULT_SOURCES := $(if $(filter yes,$(HAVE_CMOCKA)),$(call found,tests/faults/*.cc))
+FAULT_TESTS := $(filter-out tests/faults/lib.sh,$(call found,tests/faults/*.sh))
 
 # What needs a loop, or a library for logs, is left out where that is.
 needs_ev = $(foreach f,$(1),$(if $(filter test_ev_% stress_ev_% %_ev,$(basename $(notdir $(f)))),$(f)))
@@ -224,7 +228,7 @@ $(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
 	$(call say,CXX tools/efio/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(PUBLIC_COMMON) $(CXXFLAGS))
 
--include $(wildcard $(foreach d,src lockfree adapters examples tests bench tools/efio,$(B)/obj/$(d)/*.d))
+-include $(wildcard $(foreach d,src lockfree adapters examples tests tests/faults bench tools/efio,$(B)/obj/$(d)/*.d))
 
 # ---- Programs
 
@@ -309,6 +313,11 @@ check-one-core: build-tests
 check-everywhere: build-tests
 	@$(export_all) ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
+# Programs of tests/faults/ are what its scripts run.
+FAULTS := $(call programs,$(FAULT_SOURCES))
+check-faults: all $(FAULTS)
+	@$(export_all) $(S)/tools/check-faults.sh $(addprefix $(S)/,$(FAULT_TESTS))
+
 check-long: build-tests $(BENCH)
 	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)
 
@@ -360,8 +369,8 @@ setup:
 
 # Nothing but what this Makefile makes is removed: the build directory may be the reader's own.
 clean:
-	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/everywhere-logs $(B)/asan $(B)/ubsan $(B)/tsan \
-	  $(B)/dist
+	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/everywhere-logs $(B)/fault-logs $(B)/asan $(B)/ubsan \
+	  $(B)/tsan $(B)/dist
 	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench-*.so $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:

@@ -34,6 +34,7 @@ for test in "$@"; do
   esac
   started=$(date +%s%N)
   case $test in
+    */faults/*.sh) timeout -k 20 "$seconds" "$test" "$B" ;;
     *.sh) timeout -k 10 "$seconds" "$test" ;;
     *) timeout -k 10 "$seconds" $wrap "$test" ;;
   esac >"$log" 2>&1 </dev/null

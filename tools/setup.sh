@@ -1,11 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Installs what building, testing and the demo need and this machine lacks; with --bench also the loggers that the
-# benchmark measures beside efio, which it can do without. Silent when nothing is missing. A file given as argument is
-# touched if something was installed.
+# benchmark measures beside efio, with --faults what makes and breaks disks for the fault tests: both can do without.
+# Silent when nothing is missing. A file given as argument is touched if something was installed.
 set -u
-bench=
-[ "${1-}" != --bench ] || { bench=yes; shift; }
+bench='' faults=''
+while :; do
+  case ${1-} in
+    --bench) bench=yes ;;
+    --faults) faults=yes ;;
+    *) break ;;
+  esac
+  shift
+done
 stamp=${1-}
 packages= wishes=
 
@@ -38,12 +45,17 @@ find_missing() {
   pkg-config --exists fmt 2>/dev/null || need libfmt-dev
 }
 
-find_wishes() {
-  wishes=
+find_loggers() {
   pkg-config --exists libglog 2>/dev/null || wish libgoogle-glog-dev
   pkg-config --exists log4cplus 2>/dev/null || wish liblog4cplus-dev
   printf '#if !__has_include(<boost/log/core.hpp>)\n#error\n#endif\n' | ${CXX:-g++} -E -x c++ - >/dev/null 2>&1 ||
     wish libboost-log-dev
+}
+find_breakers() {
+  command -v mkfs.ext4 >/dev/null 2>&1 || wish e2fsprogs
+  command -v mkfs.xfs >/dev/null 2>&1 || wish xfsprogs
+  command -v fusermount3 >/dev/null 2>&1 || wish fuse3
+  pkg-config --exists fuse3 2>/dev/null || wish libfuse3-dev
 }
 
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
@@ -78,14 +90,16 @@ if [ -n "$packages" ]; then
 fi
 
 # Nobody is asked for a password for these, and nothing depends on them.
-[ -z "$bench" ] || find_wishes
+[ -z "$bench" ] || find_loggers
+[ -z "$faults" ] || find_breakers
 if [ -n "$wishes" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   as_root=
   echo "  SETUP$wishes"
   # shellcheck disable=SC2086 # a list of words
-  if apt install --no-install-recommends $wishes >/dev/null 2>&1; then
+  if apt install --no-install-recommends $wishes >/dev/null 2>&1 ||
+    { apt update && apt install --no-install-recommends $wishes; } >/dev/null 2>&1; then
     [ -z "$stamp" ] || touch "$stamp"
   else
-    echo "not installed, the benchmark leaves them out:$wishes" >&2
+    echo "not installed, what needs them is left out:$wishes" >&2
   fi
 fi
