@@ -23,7 +23,7 @@ constexpr unsigned files_most = 4, threads_most = 24;
 enum class way { event, wait, sequence, interval, mixed, dsync, accepted, flushed };
 constexpr const char *way_names[] = {"EF_SYNC event", "ef_wait EF_SYNC", "ef_synced_up_to", "durable_interval_ms",
                                      "mixed",         "O_DSYNC",         "accepted",        "flushed"};
-constexpr int ways_promised = 6;
+constexpr int ways_promised = 6, ways_all = 8;
 
 enum class renaming { none, shifted, named, reopened }; // rotate_keep, rotate, ef_reopen after a rename
 
@@ -36,7 +36,7 @@ struct plan {
   int flags;
   bool uring, hop; // hop: a thread writes to all files
   bool wait_for_line;
-  unsigned delay_us, pause_us, lines_at_once;
+  unsigned delay_us, pause_us, slow_us, lines_at_once; // slow: the disk answers a sync so much later, at most
   std::uint64_t bytes_most;
   ef_file_options options;
 };
@@ -78,6 +78,7 @@ inline plan choose(std::uint64_t trial, int control) { // control: 0 none, else 
   p.wait_for_line = dice.below(4);
   p.delay_us = static_cast<unsigned>(dice.below(1u << (8 + dice.below(7)))); // up to 16 ms, often little
   p.pause_us = dice.below(2) ? 0 : 1u << dice.below(9);
+  p.slow_us = dice.below(2) ? 0 : 1u << dice.below(12);
   p.lines_at_once = 1u << dice.below(5);
   ef_file_options &o = p.options;
   o.size = sizeof o;
@@ -96,15 +97,15 @@ inline plan choose(std::uint64_t trial, int control) { // control: 0 none, else 
 inline std::string told(const plan &p) {
   char s[400];
   const ef_file_options &o = p.options;
-  std::snprintf(s, sizeof s,
-                "%s%s, %u files, %u threads, renames %d, flags %#o, %s%s, order %d, full %d, buffer %zu, flush %u ms, "
-                "durable %u ms, ahead %llu, rotate %llu, cut after %u us%s, pause %u us, %u at once",
-                way_names[static_cast<int>(p.by)], p.liar ? " (syncs do nothing)" : "", p.files, p.threads,
-                static_cast<int>(p.renames), static_cast<unsigned>(p.flags), p.uring ? "uring" : "threads",
-                p.hop ? ", hop" : "", o.order, o.when_full, o.write_buffer_max, o.flush_interval_ms,
-                o.durable_interval_ms, static_cast<unsigned long long>(o.preallocate_bytes),
-                static_cast<unsigned long long>(o.rotate_bytes), p.delay_us, p.wait_for_line ? " from a line on" : "",
-                p.pause_us, p.lines_at_once);
+  std::snprintf(
+      s, sizeof s,
+      "%s%s, %u files, %u threads, renames %d, flags %#o, %s%s, order %d, full %d, buffer %zu, flush %u ms, "
+      "durable %u ms, ahead %llu, rotate %llu, cut after %u us%s, pause %u us, syncs %u us slower, %u at once",
+      way_names[static_cast<int>(p.by)], p.liar ? " (syncs do nothing)" : "", p.files, p.threads,
+      static_cast<int>(p.renames), static_cast<unsigned>(p.flags), p.uring ? "uring" : "threads", p.hop ? ", hop" : "",
+      o.order, o.when_full, o.write_buffer_max, o.flush_interval_ms, o.durable_interval_ms,
+      static_cast<unsigned long long>(o.preallocate_bytes), static_cast<unsigned long long>(o.rotate_bytes), p.delay_us,
+      p.wait_for_line ? " from a line on" : "", p.pause_us, p.slow_us, p.lines_at_once);
   return s;
 }
 

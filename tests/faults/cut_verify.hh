@@ -20,6 +20,7 @@ using counts = std::uint32_t[files_most][threads_most];
 
 struct verdict {
   std::uint64_t acknowledged, lost, gone, wrong; // gone: written, not acknowledged, not there: the cut was one
+  std::uint64_t parts;                           // files found
   std::string first;                             // what is wrong, if anything is
 };
 
@@ -30,7 +31,9 @@ class verifier {
   verdict look(const std::string &directory) {
     for (unsigned f = 0; f < p_.files; ++f) {
       std::uint32_t last[threads_most] = {}, kept[threads_most] = {}, more[threads_most] = {};
-      for (const std::string &part : parts(directory, f)) scan(part, f, last, kept, more);
+      const auto all = parts(directory, f);
+      v_.parts += all.size();
+      for (const std::string &part : all) scan(part, f, last, kept, more);
       for (unsigned t = 0; t < p_.threads; ++t) settle(f, t, kept[t], more[t]);
     }
     return v_;

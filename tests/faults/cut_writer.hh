@@ -195,17 +195,32 @@ class writer {
   std::atomic<std::uint64_t> bytes_{0};
 };
 
+// The disk: a sync does nothing for a liar, and takes its time before or behind what it really does, so that others
+// write and ask meanwhile.
+inline bool disk_lies;
+inline unsigned disk_slow_us;
+inline int sync_of_disk(int fd, int (*call)(int)) {
+  if (disk_lies) return 0;
+  if (!disk_slow_us) return call(fd);
+  static std::atomic<unsigned> turns{0};
+  const unsigned turn = turns.fetch_add(1, std::memory_order_relaxed), us = turn * 7919 % (disk_slow_us + 1);
+  if (turn % 2) ::usleep(us);
+  const int r = call(fd);
+  if (turn % 2 == 0) ::usleep(us);
+  return r;
+}
+
 // The child of a fork: it does not outlive its parent.
 [[noreturn]] inline void write_until_killed(const plan &p, shared &s, const std::string &directory) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setenv("EFIO_ENGINE", p.uring ? "uring" : "threads", 1);
-  static ef::sys_table lying = ef::sys_kernel;
-  if (p.liar) {
-    lying.fdatasync = [](int) { return 0; };
-    lying.sync_system = lying.fdatasync;
-    lying.sync_parent = [](int, const char *) { return 0; };
-    ef::sys = &lying;
-  }
+  disk_lies = p.liar;
+  disk_slow_us = p.slow_us;
+  static ef::sys_table table = ef::sys_kernel;
+  table.fdatasync = [](int fd) { return sync_of_disk(fd, ef::sys_kernel.fdatasync); };
+  table.sync_system = [](int fd) { return sync_of_disk(fd, ef::sys_kernel.sync_system); };
+  if (p.liar) table.sync_parent = [](int, const char *) { return 0; };
+  ef::sys = &table;
   writer(p, s, directory).run();
 }
 

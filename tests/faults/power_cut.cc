@@ -20,7 +20,8 @@ struct place {
   const char *type, *device, *at;
 };
 struct sums {
-  std::uint64_t cuts, voided, acknowledged, lost, wrong, gone, losers;
+  std::uint64_t cuts, voided, acknowledged, lost, wrong, gone, losers, parts;
+  std::uint64_t by_way[cut::ways_all][2]; // cuts behind an acknowledged line, lines
 };
 
 void need(bool good, const char *what) {
@@ -119,7 +120,11 @@ void complain(const place &w, std::uint64_t trial, const cut::plan &p, const ver
               static_cast<unsigned long long>(stress::seed()), static_cast<unsigned long long>(trial), told(p).c_str());
 }
 
-void add(sums &s, const verdict &v) {
+void add(sums &s, const cut::plan &p, const verdict &v) {
+  std::uint64_t(&way)[2] = s.by_way[static_cast<int>(p.by)];
+  way[0] += v.acknowledged > 0;
+  way[1] += v.acknowledged;
+  s.parts += v.parts;
   ++s.cuts;
   s.acknowledged += v.acknowledged;
   s.lost += v.lost;
@@ -132,7 +137,7 @@ void trial(const place &w, std::uint64_t number, int control, sums &all) {
   const cut::plan p = cut::choose(number, control);
   verdict v;
   if (!cut_once(w, p, &v)) return (void)++all.voided;
-  add(all, v);
+  add(all, p, v);
   if (!control && v.lost + v.wrong) complain(w, number, p, v);
 }
 
@@ -144,6 +149,14 @@ void tell(const place &w, const char *what, const sums &s) {
               static_cast<unsigned long long>(s.wrong), static_cast<unsigned long long>(s.gone),
               static_cast<unsigned long long>(s.voided));
   std::fflush(stdout);
+}
+
+// Each way was at work when the power went, and so was each way to rename.
+void tell_ways(const sums &s) {
+  for (int i = 0; i < cut::ways_promised; ++i)
+    std::printf("  %s: %llu cuts behind %llu lines\n", cut::way_names[i],
+                static_cast<unsigned long long>(s.by_way[i][0]), static_cast<unsigned long long>(s.by_way[i][1]));
+  std::printf("  %llu files\n", static_cast<unsigned long long>(s.parts));
 }
 
 // Each must be caught, or the cuts are none.
@@ -172,6 +185,7 @@ int main(int argc, char **argv) {
   else
     for (std::uint64_t n = 0; n < cuts; ++n) trial(w, n, 0, s);
   tell(w, "promises", s);
+  tell_ways(s);
   if (s.cuts == 0) return 77;
   const bool caught = std::getenv("EFIO_TRIAL") || controls_lose(w, std::max<std::uint64_t>(10, cuts / 60));
   return s.lost + s.wrong == 0 && s.voided < s.cuts && caught ? 0 : 1;
