@@ -16,6 +16,7 @@ fail() {
 }
 
 B=${1:?the build directory}
+# shellcheck disable=SC2034 # for the tests, as $loop is
 programs=$B/tests/faults
 [ "$(id -u)" = 0 ] || skip "needs root"
 if [ -z "${EFIO_PRIVATE-}" ]; then

@@ -176,6 +176,7 @@ bool controls_lose(const place &w, std::uint64_t cuts) {
 
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL); // its script is gone: nobody would unmount
   const place w{argv[1], argv[2], argv[3]};
   const std::uint64_t cuts = std::strtoull(argv[4], nullptr, 10);
   stress::seed();

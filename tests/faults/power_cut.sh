@@ -3,15 +3,9 @@
 # Every acknowledged line survives a power cut, on ext4 and on xfs: see power_cut.cc. TYPES=xfs runs it on that alone;
 # IMAGES=DIR has the disks there instead of in memory, so that each sync takes as long as a disk's.
 set -eu
+# shellcheck source=tests/faults/lib.sh
 . "${0%/*}/lib.sh"
 need_program power_cut
-
-image=
-end_of_image() {
-  end
-  rm -f "$image"
-}
-trap end_of_image EXIT
 
 ran=0
 for type in ${TYPES:-ext4 xfs}; do
@@ -22,6 +16,7 @@ for type in ${TYPES:-ext4 xfs}; do
   esac
   image=$(mktemp "${IMAGES:-$at}/$type.XXXXXX") && truncate -s 320M "$image"
   disk "$image"
+  rm "$image" # whatever happens, it goes with the last who has the disk open
   file_system "$type" "$loop"
   mkdir "$at/$type" && mounted="$at/$type $mounted"
   code=0
@@ -31,6 +26,5 @@ for type in ${TYPES:-ext4 xfs}; do
     77) echo "left out: $type cannot be shut down" ;;
     *) exit 1 ;;
   esac
-  rm -f "$image"
 done
 [ $ran = 1 ] || skip "no file system could be cut off"
