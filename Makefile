@@ -119,11 +119,14 @@ needs_ev = $(foreach f,$(1),$(if $(filter test_ev_% stress_ev_% %_ev,$(basename 
 needs_uv = $(foreach f,$(1),$(if $(filter test_uv_% stress_uv_% %_uv,$(basename $(notdir $(f)))),$(f)))
 needs_spdlog = $(filter %/spdlog_sink %/spdlog_sink.cc,$(1))
 needs_fmt = $(filter %/print %/print.cc,$(1))
+needs_fuse = $(filter %/faultfs %/faultfs.cc,$(1))
 possible = $(filter-out $(if $(EV_SOURCES),,$(call needs_ev,$(1))) $(if $(UV_SOURCES),,$(call needs_uv,$(1))) \
   $(if $(filter yes,$(HAVE_SPDLOG)),,$(call needs_spdlog,$(1))) \
-  $(if $(filter yes,$(HAVE_FMT)),,$(call needs_fmt,$(1))),$(1))
+  $(if $(filter yes,$(HAVE_FMT)),,$(call needs_fmt,$(1))) \
+  $(if $(filter yes,$(HAVE_FUSE)),,$(call needs_fuse,$(1))),$(1))
 TEST_SOURCES := $(call possible,$(TEST_SOURCES))
 EXAMPLE_SOURCES := $(call possible,$(EXAMPLE_SOURCES))
+FAULT_SOURCES := $(call possible,$(FAULT_SOURCES))
 
 # ---- Libraries
 
@@ -314,9 +317,11 @@ check-everywhere: build-tests
 	@$(export_all) ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
 # Programs of tests/faults/ are what its scripts run.
-FAULTS := $(call programs,$(FAULT_SOURCES))
-check-faults: all $(FAULTS)
-	@$(export_all) $(S)/tools/check-faults.sh $(addprefix $(S)/,$(FAULT_TESTS))
+FAULT_PROGRAMS := $(call programs,$(FAULT_SOURCES))
+$(B)/obj/tests/faults/faultfs.o: TEST_INCLUDES += $(FUSE_CFLAGS)
+$(B)/tests/faults/faultfs: TEST_LIBS = $(FUSE_LIBS)
+check-faults: all $(FAULT_PROGRAMS)
+	@$(export_all) FAULTS='$(FAULTS)' $(S)/tools/check-faults.sh $(addprefix $(S)/,$(FAULT_TESTS))
 
 check-long: build-tests $(BENCH)
 	@EFIO_LONG=1 $(runner) $(HOUSE) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)

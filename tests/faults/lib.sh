@@ -84,3 +84,23 @@ file_system() {
     *) "mkfs.$1" -q -f "$2" ;;
   esac >/dev/null || fail "mkfs.$1"
 }
+# fault_fs NAME OPTIONS...: the directory $at/NAME.back once more at $at/NAME, by faultfs (see there), process $fault_pid
+fault_fs() {
+  need_program faultfs
+  [ -c /dev/fuse ] || skip "no FUSE"
+  fault_name=$1
+  shift
+  mkdir -p "$at/$fault_name" "$at/$fault_name.back"
+  start "$programs/faultfs" "$@" "$at/$fault_name.back" "$at/$fault_name"
+  fault_pid=$!
+  mounted="$at/$fault_name $mounted"
+  tries=100
+  until [ -e "$at/$fault_name/.ctl" ]; do
+    [ $((tries -= 1)) -gt 0 ] || fail "faultfs does not start"
+    sleep 0.05
+  done
+}
+# rule NAME LINE: into its control file
+rule() { echo "$2" >"$at/$1/.ctl"; }
+# counted NAME OPERATION calls|hits|hanging
+counted() { sed -n "s/^$2 .*$3 \([0-9]*\).*/\1/p" "$at/$1/.ctl"; }
