@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A disk that hangs, is slow or goes away (faultfs): the loop never waits, other files go on, everything comes in order
+// when it is well again, and what cannot come is told.
+#include "fault_disk.hh"
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using disk::counted;
+using disk::heal;
+using disk::port;
+using disk::rule;
+using disk::written_file;
+
+constexpr int gap_most_ms = 50;
+constexpr std::size_t budget = 256 * 1024;
+
+double ms_since(clock::time_point t) { return std::chrono::duration<double, std::milli>(clock::now() - t).count(); }
+
+// How late a thread comes that does nothing but sleep: so late may any, with the machine to blame.
+class noise {
+ public:
+  noise() : thread_([this] { listen(); }) {}
+  ~noise() {
+    over_.store(true, std::memory_order_relaxed);
+    thread_.join();
+  }
+  double worst_ms() const { return worst_.load(std::memory_order_relaxed); }
+
+ private:
+  void listen() {
+    while (!over_.load(std::memory_order_relaxed)) {
+      const auto began = clock::now();
+      ::usleep(1000);
+      worst_.store(std::max(worst_ms(), ms_since(began) - 1), std::memory_order_relaxed);
+    }
+  }
+  std::atomic<double> worst_{0};
+  std::atomic<bool> over_{false};
+  std::thread thread_; // last: it uses the others
+};
+
+// A loop: turns with a timer of 2 ms, each of which uses every call on the file that hangs, and files that are well.
+struct loop {
+  written_file &hung;
+  int reading; // a file of the same disk, or -1
+  std::vector<std::unique_ptr<written_file>> well;
+  disk::news news;
+  noise machine;
+  double gap_ms = 0;
+  int turns = 0, refused = 0;
+
+  loop(written_file &h, int r) : hung(h), reading(r) {
+    for (int i = 0; i < 3; ++i)
+      well.push_back(std::make_unique<written_file>(disk::healthy, "well" + std::to_string(i)));
+  }
+
+  void use_the_hung_one() {
+    for (int i = 0; i < 40; ++i)
+      if (hung.put(10000) < 0) {
+        assert_int_equal(errno, EAGAIN);
+        ++refused;
+        break;
+      }
+    ef_flush(hung.fd);
+    ef_sync(hung.fd);
+    ef_ready(hung.fd);
+    ef_advise(hung.fd, 0, 0, EF_PATTERN_RANDOM);
+    hung.counters();
+    struct stat st;
+    ef_fstat(hung.fd, &st);
+    char b[100];
+    if (reading >= 0) (void)ef_read(reading, b, sizeof b);
+  }
+  void use_those_that_are_well() {
+    for (auto &f : well) {
+      assert_int_equal(f->put(100), 100);
+      ef_sync(f->fd);
+    }
+  }
+  void turn() {
+    pollfd q{ef_port_fd(port), POLLIN, 0};
+    ::poll(&q, 1, 2);
+    const auto began = clock::now();
+    use_the_hung_one();
+    use_those_that_are_well();
+    news.take();
+    ef_port_submit(port);
+    gap_ms = std::max(gap_ms, ms_since(began));
+    ++turns;
+  }
+  void run(int ms) {
+    for (const auto began = clock::now(); ms_since(began) < ms;) turn();
+  }
+  void check(const char *what) {
+    int synced = 0, least = 1 << 30;
+    for (auto &f : well) synced += news.count(f->fd, EF_SYNC), least = std::min(least, news.count(f->fd, EF_SYNC));
+    std::printf("# %s: %d turns, longest %.1f ms (machine %.1f ms), refused %d, healthy syncs %d\n", what, turns,
+                gap_ms, machine.worst_ms(), refused, synced);
+    assert_true(gap_ms < gap_most_ms + machine.worst_ms());
+    assert_true(least >= 3); // others went on
+  }
+  void close_all() {
+    for (auto &f : well) disk::close_whole(*f, disk::healthy);
+  }
+};
+
+int file_to_read() {
+  core::put(disk::back + "/read", core::pattern(300000));
+  return core::open(disk::at + "/read", O_RDONLY, {}, port);
+}
+ef_file_options small_budget() {
+  ef_file_options o{};
+  o.write_buffer_max = budget;
+  return o;
+}
+long hang_ms() { return std::getenv("EFIO_LONG") ? 5000 : 700; }
+
+void the_loop_goes_on(const char *operation) {
+  heal();
+  written_file hung(disk::at, "hung", small_budget());
+  const int reading = file_to_read();
+  core::wait(hung.fd, EF_OPEN);
+  core::wait(reading, EF_OPEN);
+  rule(std::string(operation) + " name=hung hang");
+  rule("read name=read hang");
+  loop l(hung, reading);
+  l.run(static_cast<int>(hang_ms()));
+  assert_true(counted(operation, "hanging") == 1);
+  assert_true(l.refused > 0 && hung.counters().accepted - hung.counters().written <= budget);
+  l.check((std::string(operation) + " hangs").c_str());
+  heal();
+  disk::close_whole(hung, disk::back);
+  core::close(reading, port);
+  l.close_all();
+}
+void a_loop_goes_on_while_a_write_hangs(void **) { the_loop_goes_on("write"); }
+void a_loop_goes_on_while_a_sync_hangs(void **) { the_loop_goes_on("fsync"); }
+
+// Opens, and what they lock, hang too: nothing of the disk answers.
+void a_loop_goes_on_while_the_disk_is_stopped(void **) {
+  written_file hung(disk::at, "stopped", small_budget());
+  const int reading = file_to_read();
+  core::wait(hung.fd, EF_OPEN);
+  core::wait(reading, EF_OPEN);
+  loop l(hung, reading);
+  assert_int_equal(::kill(disk::server, SIGSTOP), 0);
+  const auto began = clock::now();
+  written_file opened(disk::at, "opened-meanwhile"), closed(disk::at, "closed-meanwhile");
+  opened.put(10);
+  closed.put(10);
+  const int closing = ef_close(closed.fd);
+  const double opening_ms = ms_since(began);
+  l.run(static_cast<int>(hang_ms()));
+  const bool open_early = ef_ready(opened.fd) & EF_OPEN, drained = ef_drain(port, 0) == 0;
+  ::kill(disk::server, SIGCONT); // before anything is asserted: a stopped one is not seen by who cleans up
+  assert_int_equal(closing, 0);
+  assert_false(open_early || drained);
+  assert_true(opening_ms < gap_most_ms + l.machine.worst_ms());
+  assert_true(l.refused > 0);
+  l.check("SIGSTOP");
+  disk::close_whole(hung, disk::back);
+  disk::close_whole(opened, disk::back);
+  core::close(reading, port);
+  l.close_all();
+  assert_true(core::contents(disk::back + "/closed-meanwhile") == closed.accepted);
+}
+
+// efio(7) says how many hanging writes hold up the others: eight. Seven do not, and twelve do so until they are well.
+void files_that_hang_do_not_hold_up_one_that_is_well(void **) {
+  std::vector<std::unique_ptr<written_file>> crowd;
+  for (int i = 0; i < 12; ++i) {
+    crowd.push_back(std::make_unique<written_file>(disk::at, "crowd" + std::to_string(i)));
+    core::wait(crowd.back()->fd, EF_OPEN);
+  }
+  rule("write name=crowd* hang");
+  for (int i = 0; i < 7; ++i) crowd[i]->put(100);
+  assert_true(disk::eventually([] { return counted("write", "hanging") == 7; }));
+  written_file well(disk::healthy, "beside");
+  well.put(100);
+  const auto began = clock::now();
+  const int r = ef_wait(well.fd, EF_SYNC, core::patience_ms);
+  std::printf("# 7 hang, the sync of one that is well took %.1f ms\n", ms_since(began));
+  for (auto &f : crowd) f->put(100);
+  assert_true(disk::eventually([] { return counted("write", "hanging") == 8; }));
+  well.put(100);
+  heal();
+  assert_int_equal(r, EF_SYNC);
+  for (auto &f : crowd) disk::close_whole(*f, disk::back);
+  disk::close_whole(well, disk::healthy);
+}
+
+void delays_change_nothing_but_time(void **) {
+  rule("write name=slow delay_ms=7");
+  rule("fsync name=slow delay_ms=60");
+  written_file slow(disk::at, "slow", small_budget());
+  core::wait(slow.fd, EF_OPEN);
+  loop l(slow, -1);
+  l.run(500);
+  l.check("delays");
+  disk::close_whole(slow, disk::back);
+  l.close_all();
+}
+
+// A turn that itself writes to the disk that hangs is seen as one.
+void control_a_loop_that_waits_is_found(void **) {
+  const int fd = ::open((disk::at + "/control").c_str(), O_WRONLY | O_CREAT, 0644);
+  assert_true(fd >= 0);
+  rule("write name=control hang");
+  std::thread healer([] {
+    ::usleep(300000);
+    heal();
+  });
+  const noise machine;
+  const auto began = clock::now();
+  const bool wrote = ::write(fd, "x", 1) == 1;
+  const double gap_ms = ms_since(began), most = gap_most_ms + machine.worst_ms();
+  healer.join();
+  ::close(fd);
+  std::printf("# control: a turn of %.1f ms (machine %.1f ms)\n", gap_ms, machine.worst_ms());
+  assert_true(wrote && gap_ms > most);
+}
+
+// ---- The last one: the file system goes away
+
+void a_disk_that_is_gone_is_told_and_closing_ends(void **) {
+  written_file idle(disk::at, "idle"), busy(disk::at, "busy", small_budget()), well(disk::healthy, "well");
+  const int reading = file_to_read();
+  assert_int_equal(idle.put(1000), 1000);
+  core::wait(idle.fd, EF_SYNC);
+  core::wait(busy.fd, EF_OPEN);
+  core::wait(reading, EF_OPEN);
+  rule("write name=busy skip=2 hang"); // one that is under way then
+  while (busy.put(10000) > 0) {}
+  assert_true(disk::eventually([] { return counted("write", "hanging") == 1; }));
+  ::kill(disk::server, SIGKILL);
+  disk::news news;
+  const int error = news.expect(busy.fd, EF_ERROR).error; // ECONNABORTED: what was under way when it went
+  std::printf("# SIGKILL: %s\n", ::strerrorname_np(error));
+  assert_true(error == ENOTCONN || error == ECONNABORTED);
+  FAILS_WITH(ef_write(busy.fd, "x", 1), error);
+  idle.put(10);
+  assert_int_equal(news.expect(idle.fd, EF_ERROR).error, ENOTCONN);
+  char b[1];
+  const auto gone = [&] { return ef_read(reading, b, 1) < 0 && errno != EAGAIN; };
+  assert_true(disk::eventually(gone));
+  assert_int_equal(errno, ENOTCONN);
+  well.put(10);
+  for (const int fd : {busy.fd, idle.fd, reading}) {
+    ef_watch(fd, EF_CLOSE, nullptr);
+    ef_close(fd);
+    news.expect(fd, EF_CLOSE);
+  }
+  assert_int_equal(news.count(busy.fd, EF_ERROR), 1);
+  disk::close_whole(well, disk::healthy);
+  assert_true(core::contents(disk::back + "/idle") == idle.accepted.substr(0, 1000));
+  assert_true(disk::is_prefix(core::contents(disk::back + "/busy"), busy.accepted));
+}
+int end_without_disk(void **) { return core::drain(port) == 0 ? ef_port_free(port) : -1; }
+
+} // namespace
+
+int main(int argc, char **argv) {
+  if (!disk::arguments(argc, argv)) return 2;
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk::start_test, disk::end_test)
+  const CMUnitTest tests[] = {
+      TEST(a_loop_goes_on_while_a_write_hangs),
+      TEST(a_loop_goes_on_while_a_sync_hangs),
+      TEST(a_loop_goes_on_while_the_disk_is_stopped),
+      TEST(files_that_hang_do_not_hold_up_one_that_is_well),
+      TEST(delays_change_nothing_but_time),
+      TEST(control_a_loop_that_waits_is_found),
+      cmocka_unit_test_setup_teardown(a_disk_that_is_gone_is_told_and_closing_ends, disk::start_test, end_without_disk),
+  };
+  return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
