@@ -38,8 +38,7 @@ class write_log {
   void synced(std::uint64_t size_at_begin) { append({log_record::is_fsync, size_at_begin, 0}, nullptr); }
 
  private:
-  // In one writev, so that who looks at the file's size never sees half a record. A log with a hole would call good
-  // what is lost: then rather no file system at all.
+  // A log with a hole would call good what is lost: then rather no file system at all.
   void append(log_record r, const void *data) {
     const std::lock_guard<std::mutex> hold(mutex_);
     const iovec parts[2] = {{&r, sizeof r}, {const_cast<void *>(data), r.length}};
