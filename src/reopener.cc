@@ -57,8 +57,10 @@ int change_to(file &f, int fd) noexcept {
   if (was.st_dev == now.st_dev && was.st_ino == now.st_ino && f.seekable) return 0; // nobody moved it: all stays
   const bool unsynced =
       f.left_unsynced || f.synced.load(std::memory_order_relaxed) < f.written.load(std::memory_order_relaxed);
-  if (unsynced && f.seekable && was.st_dev != now.st_dev) // syncfs of the new one will not reach it
-    if (int r = sys->fdatasync(f.osfd)) {
+  // syncfs by the new one will tell neither of another file system, nor of pages that were lost before it was opened if
+  // somebody else has asked meanwhile.
+  if (unsynced && f.seekable)
+    if (int r = was.st_dev != now.st_dev ? sys->fdatasync(f.osfd) : sys->lost_pages(f.osfd)) {
       stick_error(f, -r); // final: the kernel tells a lost page only once
       close_streams(f);
       return r;

@@ -148,6 +148,12 @@ int do_write_back(int fd, off_t bytes) {
   return again([&] { return ::sync_file_range(fd, 0, bytes, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER); });
 }
 
+// Of a range where there are no pages: what is left is the look at what happened to the file since it was opened.
+int do_lost_pages(int fd) {
+  const int r = again([&] { return ::sync_file_range(fd, INT64_MAX - 1, 1, SYNC_FILE_RANGE_WAIT_BEFORE); });
+  return r == -EIO || r == -ENOSPC || r == -EDQUOT ? r : 0; // anything else: not to be known here
+}
+
 int do_allocate(int fd, off_t from, off_t bytes) {
   return again([&] { return ::fallocate(fd, FALLOC_FL_KEEP_SIZE, from, bytes); });
 }
@@ -254,13 +260,12 @@ int away_from_stdio(int fd) noexcept {
   return away;
 }
 
-const sys_table sys_kernel = {do_openat,      do_close,       do_duplicate,        do_replace,
-                              do_facts,       do_stat_at,     do_rename,           do_lock,
-                              do_stat_now,    do_preadv,      do_preadv_nowait,    do_preadv_with,
-                              do_pwritev,     do_pwritev_at,  do_writev,           do_writable_now,
-                              do_fdatasync,   do_write_back,  do_allocate,         do_release_behind,
-                              do_sync_system, do_sync_parent, do_direct_alignment, do_cached_share,
-                              do_advise,      do_uring_setup, do_uring_enter,      do_uring_result};
+const sys_table sys_kernel = {do_openat,         do_close,       do_duplicate,   do_replace,          do_facts,
+                              do_stat_at,        do_rename,      do_lock,        do_stat_now,         do_preadv,
+                              do_preadv_nowait,  do_preadv_with, do_pwritev,     do_pwritev_at,       do_writev,
+                              do_writable_now,   do_fdatasync,   do_write_back,  do_lost_pages,       do_allocate,
+                              do_release_behind, do_sync_system, do_sync_parent, do_direct_alignment, do_cached_share,
+                              do_advise,         do_uring_setup, do_uring_enter, do_uring_result};
 const sys_table *sys = &sys_kernel;
 
 int open_same_file(int fd, int flags) noexcept {

@@ -51,6 +51,7 @@ struct sys_table {
   int (*writable_now)(int fd);                            // 1 or 0: pipes, terminals
   int (*fdatasync)(int fd);
   int (*write_back)(int fd, off_t bytes);           // sync_file_range of the first bytes, waiting; not durable by that
+  int (*lost_pages)(int fd);                        // 0, or with what the kernel failed to write some back; waits not
   int (*allocate)(int fd, off_t from, off_t bytes); // fallocate; the file's length stays
   int (*release_behind)(int fd, off_t length);      // its length now: what is allocated behind it is given back
   int (*sync_system)(int fd);                       // syncfs: files that are closed, too

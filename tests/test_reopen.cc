@@ -256,6 +256,23 @@ void a_failed_sync_of_the_old_file_is_final(void **) {
   FAILS_WITH(ef_close(fd), EIO);
 }
 
+std::atomic<int> lost{0}; // what the kernel says of the pages of a file that is left
+int noted_lost_pages(int) { return -lost.load(std::memory_order_relaxed); }
+
+// By the time of the next sync, which is of the whole system, the kernel may have told it to somebody else.
+void pages_lost_before_are_told(void **) {
+  int fd = open_log(dir + "/lost");
+  core::wait(fd, EF_OPEN);
+  core::write(fd, "old");
+  rename_log(dir + "/lost", 1);
+  lost.store(EIO, std::memory_order_relaxed);
+  assert_int_equal(ef_reopen(fd), 0);
+  core::wait(fd, EF_OPEN);
+  lost.store(0, std::memory_order_relaxed);
+  FAILS_WITH(ef_sync(fd), EIO);
+  FAILS_WITH(ef_close(fd), EIO);
+}
+
 void writes_at_an_offset_follow(void **) {
   const std::string log = dir + "/at";
   int fd = open_log(log);
@@ -337,6 +354,7 @@ int main() {
   faulty::install([](ef::sys_table &t) {
     t.fdatasync = noted_fdatasync;
     t.sync_system = noted_syncfs;
+    t.lost_pages = noted_lost_pages;
   });
   dir = core::directory();
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
@@ -353,6 +371,7 @@ int main() {
       TEST(a_full_disk_delays_it_and_loses_nothing),
       TEST(a_sync_covers_both_files),
       TEST(a_failed_sync_of_the_old_file_is_final),
+      TEST(pages_lost_before_are_told),
       TEST(writes_at_an_offset_follow),
       TEST(calls_longer_than_a_chunk_stay_whole),
   };

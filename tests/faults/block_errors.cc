@@ -56,6 +56,13 @@ struct victim {
     assert_int_equal(ef_sync(fd), 0);
     assert_int_equal(news.expect(fd, EF_SYNC).error, EIO);
   }
+  // The reopen, which looks at the old file or syncs it, may be first.
+  void sync_or_reopen_fails() {
+    if (ef_sync(fd) == 0)
+      assert_int_equal(news.expect(fd, EF_SYNC).error, EIO);
+    else
+      assert_int_equal(errno, EIO);
+  }
 };
 
 // Each spoils the file in another way and leaves the sync that has to fail behind it.
@@ -112,12 +119,24 @@ void in_the_old_file_of_a_reopen_after_a_sync(victim &v) {
   make_file();
   rule("write name=img errno=EIO count=1");
   assert_int_equal(ef_reopen(v.fd), 0);
-  // The answer is of the reopen, which syncs the old file, or of the event of this sync.
-  if (ef_sync(v.fd) == 0)
-    assert_int_equal(v.news.expect(v.fd, EF_SYNC).error, EIO);
-  else
-    assert_int_equal(errno, EIO);
+  v.sync_or_reopen_fails();
 }
+// The page is lost before the reopen, and the kernel has told one who asked it of the whole file system.
+void before_a_reopen_told_to_another(victim &v, bool to_another) {
+  v.write('B');
+  v.written();
+  rule("write name=img errno=EIO count=1");
+  write_back(false);
+  const int fd = ::open(disk::healthy.c_str(), O_RDONLY);
+  if (to_another) FAILS_WITH(::syncfs(fd), EIO);
+  ::close(fd);
+  assert_int_equal(::rename(path.c_str(), (path + ".old").c_str()), 0);
+  make_file();
+  assert_int_equal(ef_reopen(v.fd), 0);
+  v.sync_or_reopen_fails();
+}
+void before_a_reopen(victim &v) { before_a_reopen_told_to_another(v, false); }
+void before_a_reopen_and_told(victim &v) { before_a_reopen_told_to_another(v, true); }
 void unasked_by_the_interval(victim &v) {
   const std::string line(100, 'B');
   std::uint64_t seq;
@@ -142,6 +161,8 @@ constexpr way ways[] = {
     {"by a request", by_a_request},
     {"in the old file of a reopen", in_the_old_file_of_a_reopen},
     {"in the old file of a reopen after a sync", in_the_old_file_of_a_reopen_after_a_sync},
+    {"before a reopen", before_a_reopen},
+    {"before a reopen, and told to another", before_a_reopen_and_told},
     {"unasked, by the interval", unasked_by_the_interval, "write", 20},
 };
 
