@@ -46,14 +46,23 @@ void wake_served(file &f, unsigned round) noexcept {
   here()->flushers.submit(&f.wake_jobs[round]);
 }
 
+bool unsynced(const file &f) noexcept {
+  return f.synced.load(std::memory_order_relaxed) < f.written.load(std::memory_order_relaxed) ||
+         f.written_at.load(std::memory_order_acquire) != f.written_at_synced; // pairs with the end of a request
+}
+
 int make_durable(file &f) noexcept {
   f.syncs.fetch_add(1, std::memory_order_relaxed);
+  // Requests that write to a file before this one will do so behind the sync's back.
+  const bool quiet = f.writing_at.load(std::memory_order_seq_cst) == 0;          // pairs with end_request
+  const std::uint64_t written_at = f.written_at.load(std::memory_order_acquire); // pairs with the end of a request
   int r = sys->fdatasync(f.osfd);
   if (r == -EINVAL && !f.seekable) return 0; // pipes and devices have nothing to sync
   if (r == 0) r = -write_back_error_settled(f);
   if (r == 0 && f.left_unsynced) r = sys->sync_system(f.osfd);
   if (r < 0) return r;
-  f.left_unsynced = false;
+  if (quiet) f.left_unsynced = false;
+  f.written_at_synced = written_at;
   if (!f.make_durable_parent || f.parent_synced.load(std::memory_order_relaxed)) return 0;
   r = sys->sync_parent(f.dirfd, f.path);
   if (r == 0) f.parent_synced.store(true, std::memory_order_relaxed);

@@ -17,6 +17,9 @@ void init_serving(file &f) noexcept; // a new life
 // The lane's, after a round of this parity: wakes those that it has answered.
 void wake_served(file &f, unsigned round) noexcept;
 
+// The lane's: is there something in the file that is not known to be on stable storage?
+bool unsynced(const file &f) noexcept;
+
 // The lane's: what is written is on stable storage, and the name of a new file. 0 or a negated errno.
 int make_durable(file &f) noexcept;
 

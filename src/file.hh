@@ -152,6 +152,7 @@ struct file {
   std::atomic<unsigned> reopened;       // a count, of descriptors replaced
   rotation turns;                       // the lane's, but for what is fixed from the open on
   bool left_unsynced;                   // the lane's: bytes in a file before this one, not known to be durable
+  std::uint64_t written_at_synced;      // the lane's: of written_at, those known to be durable, or left like that
   std::int64_t space_ahead, space_end; // the lane's: bytes taken ahead, 0 = never; up to this count they are (space.cc)
   // Dirty pages in portions (write_back.cc)
   std::atomic<bool> portions; // the file has such
@@ -207,6 +208,7 @@ struct file {
   std::atomic<std::uint32_t> misses_in_row; // inline reads that found nothing; a guess, counts may get lost
   std::atomic<bool> ringable;               // an inline read was understood: a submit will not block the submitter
   std::atomic<std::uint64_t> written_at;    // writes at an offset that are over
+  std::atomic<int> writing_at;              // those that are not
 
   // ---- counters
   std::atomic<std::int64_t> write_began, write_longest_ns; // the lane's: of the system call under way, 0: none; of all

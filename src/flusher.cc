@@ -122,7 +122,7 @@ void write_failed(file &f, int error, bool closing) noexcept {
 bool change_file(file &f, void (*change)(file &)) noexcept {
   const std::uint64_t written = f.written.load(std::memory_order_relaxed);
   const bool wanted = f.durable_interval_ns || f.syncs_wanted.load(std::memory_order_seq_cst) > 0;
-  if (wanted && f.synced.load(std::memory_order_relaxed) < written) {
+  if (wanted && unsynced(f)) {
     if (int r = make_durable(f)) {
       fail(f, -r); // final, as in serve_syncs
       return false;

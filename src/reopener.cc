@@ -4,6 +4,7 @@
 #include "reopener.hh"
 
 #include "clock.hh"
+#include "durable.hh"
 #include "flusher.hh"
 #include "lanes.hh"
 #include "port.hh"
@@ -55,11 +56,10 @@ int change_to(file &f, int fd) noexcept {
   if (int r = sys->stat_now(fd, &now)) return r;
   if ((was.st_mode ^ now.st_mode) & S_IFMT) return -EINVAL; // how it is written was found out when it was opened
   if (was.st_dev == now.st_dev && was.st_ino == now.st_ino && f.seekable) return 0; // nobody moved it: all stays
-  const bool unsynced =
-      f.left_unsynced || f.synced.load(std::memory_order_relaxed) < f.written.load(std::memory_order_relaxed);
+  const bool debt = f.left_unsynced || unsynced(f);
   // syncfs by the new one will tell neither of another file system, nor of pages that were lost before it was opened if
   // somebody else has asked meanwhile.
-  if (unsynced && f.seekable)
+  if (debt && f.seekable)
     if (int r = was.st_dev != now.st_dev ? sys->fdatasync(f.osfd) : sys->lost_pages(f.osfd)) {
       stick_error(f, -r); // final: the kernel tells a lost page only once
       close_streams(f);
@@ -67,10 +67,15 @@ int change_to(file &f, int fd) noexcept {
     }
   return_space(f);
   if (int r = take_over(f, fd)) return r;
-  f.left_unsynced = unsynced && f.seekable && was.st_dev == now.st_dev;
   f.parent_synced.store(false, std::memory_order_relaxed);
   start_behind(f, S_ISREG(now.st_mode) ? now.st_size : 0);
-  return 0;
+  const int second = renew_second(f);
+  // Both descriptors name the new file: a write at an offset that is not counted by now goes there. Pairs with the
+  // beginning and the end of a request.
+  const bool going = f.writing_at.load(std::memory_order_seq_cst) > 0;
+  f.left_unsynced = f.seekable && was.st_dev == now.st_dev && (debt || going || unsynced(f));
+  if (f.left_unsynced) f.written_at_synced = f.written_at.load(std::memory_order_acquire);
+  return second;
 }
 
 // One caller of ef_reopen at a time. Blocking, for as long as the other looks at its position.
@@ -100,7 +105,7 @@ int open_path_again(file &f, int more_flags, mode_t mode) noexcept {
   if (fd < 0) return fd;
   const int r = change_to(f, fd);
   sys->close(fd);
-  return r < 0 ? r : renew_second(f);
+  return r;
 }
 
 // While one waits to be begun the next is one with it: the path is looked up after both calls, and what was accepted
@@ -160,6 +165,7 @@ void init_reopening(file &f) noexcept {
   f.reopened.store(0, std::memory_order_relaxed);
   f.reopen_asked.store(false, std::memory_order_relaxed);
   f.left_unsynced = false;
+  f.written_at_synced = 0;
 }
 
 } // namespace ef

@@ -184,6 +184,7 @@ request_state &take_over(file &f, ef_request &q, const iovec *iov, int count, st
   s.state.store(progress::going, std::memory_order_relaxed);
   files.add_reference(slot_of(f));
   port_busy(*f.home); // until it is over: then ef_drain may return
+  if (write) f.writing_at.fetch_add(1, std::memory_order_seq_cst); // before it has a descriptor; pairs with change_to
   return s;
 }
 
@@ -278,6 +279,7 @@ void tell_parked(file &f) noexcept {
 
 void init_requests(file &f) noexcept {
   f.second_fd.store(-1, std::memory_order_relaxed);
+  f.writing_at.store(0, std::memory_order_relaxed);
   f.parked = {};
   f.parked_count.store(0, std::memory_order_relaxed);
   f.misses_in_row.store(0, std::memory_order_relaxed);

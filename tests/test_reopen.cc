@@ -218,9 +218,9 @@ int noted_syncfs(int fd) {
   return ef::sys_kernel.sync_system(fd);
 }
 
-void a_sync_covers_both_files(void **) {
+void sync_covers_both_files(bool by_request) {
   for (bool asked_before : {true, false}) {
-    const std::string log = dir + (asked_before ? "/sync" : "/sync2");
+    const std::string log = dir + "/sync" + std::to_string(2 * by_request + asked_before);
     int fd = open_log(log);
     core::wait(fd, EF_OPEN);
     struct stat old, now;
@@ -228,7 +228,12 @@ void a_sync_covers_both_files(void **) {
     if (asked_before) core::wait(fd, EF_SYNC);
     steps.clear();
     stepping = 1;
-    core::write(fd, "old");
+    if (ef_request q{}; by_request) {
+      FAILS_WITH(ef_pwrite(fd, "old", 3, 0, &q), EINPROGRESS);
+      assert_int_equal(expect(EF_REQUEST).error, 0);
+    } else {
+      core::write(fd, "old");
+    }
     rename_log(log, 1);
     reopen_and_wait(fd);
     core::write(fd, "new");
@@ -242,6 +247,8 @@ void a_sync_covers_both_files(void **) {
     core::close(fd, port);
   }
 }
+void a_sync_covers_both_files(void **) { sync_covers_both_files(false); }
+void a_sync_covers_requests_of_the_old_file(void **) { sync_covers_both_files(true); }
 
 void a_failed_sync_of_the_old_file_is_final(void **) {
   int fd = open_log(dir + "/final");
@@ -370,6 +377,7 @@ int main() {
       TEST(an_error_that_sticks_ends_it),
       TEST(a_full_disk_delays_it_and_loses_nothing),
       TEST(a_sync_covers_both_files),
+      TEST(a_sync_covers_requests_of_the_old_file),
       TEST(a_failed_sync_of_the_old_file_is_final),
       TEST(pages_lost_before_are_told),
       TEST(writes_at_an_offset_follow),

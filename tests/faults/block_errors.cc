@@ -137,6 +137,17 @@ void before_a_reopen_told_to_another(victim &v, bool to_another) {
 }
 void before_a_reopen(victim &v) { before_a_reopen_told_to_another(v, false); }
 void before_a_reopen_and_told(victim &v) { before_a_reopen_told_to_another(v, true); }
+void by_a_request_before_a_reopen(victim &v) {
+  static const std::string page(4096, 'B');
+  ef_request r{};
+  assert_true(ef_pwrite(v.fd, page.data(), page.size(), 8192, &r) == -1 && errno == EINPROGRESS);
+  while (!(core::next(port).events & EF_REQUEST)) {}
+  assert_int_equal(::rename(path.c_str(), (path + ".old").c_str()), 0);
+  make_file();
+  rule("write name=img errno=EIO count=1");
+  assert_int_equal(ef_reopen(v.fd), 0);
+  v.sync_or_reopen_fails();
+}
 void unasked_by_the_interval(victim &v) {
   const std::string line(100, 'B');
   std::uint64_t seq;
@@ -152,17 +163,19 @@ struct way {
   void (*spoil)(victim &);
   const char *operation = "write";
   unsigned durable_interval_ms = 0;
+  bool by_request = false; // needs the order of calls
 };
 constexpr way ways[] = {
     {"at the sync", at_the_sync},
     {"in the background", in_the_background},
     {"told to another descriptor before", told_to_another_descriptor_before},
     {"when the disk flushes its cache", when_the_disk_flushes_its_cache, "fsync"},
-    {"by a request", by_a_request},
+    {"by a request", by_a_request, "write", 0, true},
     {"in the old file of a reopen", in_the_old_file_of_a_reopen},
     {"in the old file of a reopen after a sync", in_the_old_file_of_a_reopen_after_a_sync},
     {"before a reopen", before_a_reopen},
     {"before a reopen, and told to another", before_a_reopen_and_told},
+    {"by a request before a reopen", by_a_request_before_a_reopen, "write", 0, true},
     {"unasked, by the interval", unasked_by_the_interval, "write", 20},
 };
 
@@ -186,7 +199,7 @@ void spoil_once(const way &w, stress::random &dice) {
   make_file();
   ::sync();
   const long before = counted(w.operation, "hits");
-  victim v(w.durable_interval_ms, w.spoil == by_a_request || dice.below(2) ? EF_ORDER_CALL : EF_ORDER_THREAD);
+  victim v(w.durable_interval_ms, w.by_request || dice.below(2) ? EF_ORDER_CALL : EF_ORDER_THREAD);
   w.spoil(v);
   assert_int_equal(counted(w.operation, "hits"), before + 1);
   it_is_final(v);
