@@ -15,12 +15,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -229,6 +231,7 @@ int main(int argc, char **argv) {
   }
   faultfs::back = ::open(argv[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (faultfs::back < 0 || (log && !faultfs::image_log.open(log))) return std::perror("faultfs"), 1;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a test that is killed leaves no mount behind
   // Many threads: what hangs must not hold up the rest, nor the control file.
   char foreground[] = "-f", option[] = "-o", options[] = "max_threads=200,max_idle_threads=16,fsname=faultfs";
   char *arguments[] = {argv[0], foreground, option, options, argv[i + 1], nullptr};

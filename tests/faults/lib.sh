@@ -84,7 +84,8 @@ file_system() {
     *) "mkfs.$1" -q -f "$2" ;;
   esac >/dev/null || fail "mkfs.$1"
 }
-# fault_fs NAME OPTIONS...: the directory $at/NAME.back once more at $at/NAME, by faultfs (see there), process $fault_pid
+# fault_fs NAME OPTIONS...: the directory $at/NAME.back once more at $at/NAME, by faultfs (see there), which is
+# process $fault_pid
 fault_fs() {
   need_program faultfs
   [ -c /dev/fuse ] || skip "no FUSE"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Power cuts by replay: a writer on ext4 and xfs in an image on faultfs, which logs what the disk is told; then replay.cc
-# builds what a cut at any moment may leave. EFIO_KEEP=DIRECTORY keeps image, log and acknowledgements of a failure.
+# Power cuts by replay: a writer on ext4 and xfs in an image on faultfs, which logs what the disk is told; then
+# replay.cc builds what a cut at any moment may leave. EFIO_KEEP=DIRECTORY keeps image, log and acknowledgements of a
+# failure, from which replay finds it again by its seed.
 set -eu
 . "${0%/*}/lib.sh"
 
