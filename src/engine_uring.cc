@@ -222,7 +222,8 @@ bool submit(engine_context &context, engine_port &at, io_request *q) {
   return true;
 }
 
-bool turn(engine_context &context, engine_port &at, std::int64_t wait_ns) {
+// tell: whoever takes the turn has no eye for what it leaves to be done.
+bool take_turn(engine_context &context, engine_port &at, std::int64_t wait_ns, bool tell) noexcept {
   request_list done, declined;
   bool more = false;
   {
@@ -230,9 +231,14 @@ bool turn(engine_context &context, engine_port &at, std::int64_t wait_ns) {
     ring *r = is_owner(at) ? ring_of(at) : nullptr;
     if (!r) return false;
     more = ring_turn(*r, wait_ns, done, declined);
+    if (more && tell) call_owner(at);
   }
   finish(context, at, done, declined);
   return more;
+}
+
+bool turn(engine_context &context, engine_port &at, std::int64_t wait_ns) {
+  return take_turn(context, at, wait_ns, false);
 }
 
 // Those of this thread with something under way, which keeps their ports.
@@ -300,7 +306,7 @@ const engine engine_uring = {"uring", EF_ENGINE_URING, start,   submit,   turn, 
 bool uring_turn_own(std::int64_t wait_ns) noexcept {
   ring *busy[limits::rings_waited_for];
   const int count = busy_rings(busy, limits::rings_waited_for);
-  for (int i = 0; i < count; ++i) turn(*busy[i]->context, *busy[i]->home, wait_ns / count);
+  for (int i = 0; i < count; ++i) (void)take_turn(*busy[i]->context, *busy[i]->home, wait_ns / count, true);
   return count > 0;
 }
 

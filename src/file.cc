@@ -13,11 +13,6 @@ void move_state(file &f, file_state to) noexcept {
   f.state.store(to, std::memory_order_seq_cst); // before the look at who waits for it; pairs with state_of after arming
 }
 
-bool stick_error(file &f, int error) noexcept {
-  int none = 0;
-  return f.error.compare_exchange_strong(none, error, std::memory_order_seq_cst); // as move_state
-}
-
 int error_of(const file &f, unsigned bits) noexcept {
   if (int e = f.open_error.load(std::memory_order_acquire)) return e; // pairs with the opener
   if (bits == EF_READ) return 0;

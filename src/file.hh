@@ -110,8 +110,9 @@ struct file {
 
   std::atomic<file_state> state;
   std::atomic<int> open_error;
-  std::atomic<int> error;        // the error that sticks; first one stays
-  std::atomic<int> trouble;      // passing write trouble
+  std::atomic<int> failing; // what writers meet: the error that sticks, from just before nothing is accepted any more
+  std::atomic<int> error;   // and when nothing is: the error that sticks; first one stays
+  std::atomic<int> trouble; // passing write trouble
   std::atomic<int> last_trouble; // what EF_ERROR tells of it, also when it has passed
   std::atomic<int> close_error;
 
@@ -226,9 +227,6 @@ void move_state(file &f, file_state to) noexcept;
 
 // seq_cst: after an arming it must not be an old one; pairs with move_state.
 inline file_state state_of(const file &f) noexcept { return f.state.load(std::memory_order_seq_cst); }
-
-// The first error stays; true if this one was it.
-bool stick_error(file &f, int error) noexcept;
 
 // What an event of these bits (EF_) says about the file, 0 or an errno. Any thread.
 int error_of(const file &f, unsigned bits) noexcept;

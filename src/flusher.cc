@@ -99,7 +99,6 @@ bool passes(int error) noexcept { return error == ENOSPC || error == EDQUOT || e
 
 void fail(file &f, int error) noexcept {
   bool first = stick_error(f, error);
-  close_streams(f); // writers meet the error from now on
   discard(f);
   if (first) post(f, EF_ERROR);
   forget_reopening(f);

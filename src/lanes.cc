@@ -43,6 +43,21 @@ void close_streams(file &f) noexcept {
   for (unsigned i = 0; i < limits::lanes_max; ++i) lane_of(f, i).out.close();
 }
 
+bool stick_error(file &f, int error) noexcept {
+  int none = 0;
+  const bool first = f.failing.compare_exchange_strong(none, error, std::memory_order_seq_cst);
+  close_streams(f);
+  int none_yet = 0; // seq_cst: before the look at who waits for it; pairs with arming
+  f.error.compare_exchange_strong(none_yet, first ? error : none, std::memory_order_seq_cst);
+  return first;
+}
+
+int sticking_for_writers(file &f) noexcept {
+  const int e = f.failing.load(std::memory_order_acquire);              // pairs with stick_error ...
+  if (e && !f.error.load(std::memory_order_acquire)) stick_error(f, e); // ... which is not through yet
+  return e;
+}
+
 bool all_wanted_consumed(file &f) noexcept {
   bool all = true;
   each_stream(f, [&](const write_stream &s) {

@@ -56,6 +56,10 @@ void cut_lanes(file &f) noexcept;
 // For a new life. 0 or -ENOMEM.
 int init_lanes(file &f, chunk_pool *pool, std::uint32_t chunks_max, bool by_thread) noexcept;
 void close_streams(file &f) noexcept; // no more writers
+// No more writers, because of this error; the first one stays: true if this was it. Whoever has seen it sees no write
+// accepted afterwards.
+bool stick_error(file &f, int error) noexcept;
+int sticking_for_writers(file &f) noexcept; // that error, for all calls from now on, or 0
 
 // ---- The flush lane's
 

@@ -108,7 +108,7 @@ void run_open(job *j) {
   if (r >= 0 && f.can_read) here()->chunks.refill(); // here, so that the first read need not map memory
   if (r < 0) {
     f.open_error.store(-r, std::memory_order_release); // pairs with error_of and the calls
-    if (f.can_write) close_streams(f);                 // writers meet the error from now on
+    if (f.can_write) close_streams(f);                 // put finds it closed
   }
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   // A failed open makes the file ready for everything: each call tells the errno.
@@ -158,7 +158,8 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->seekable = f->pollable = f->in_memory = false;
   for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->ensuring, &f->closing, &f->starved, &f->parent_synced})
     a->store(false, std::memory_order_relaxed);
-  for (auto *a : {&f->open_error, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
+  for (auto *a :
+       {&f->open_error, &f->failing, &f->error, &f->trouble, &f->last_trouble, &f->close_error, &f->sync_error})
     a->store(0, std::memory_order_relaxed);
   for (auto *a : {&f->syncs_wanted,     &f->tells_wanted, &f->tells_muted,   &f->syncs_done,
                   &f->syncs_good,       &f->serving,      &f->written,       &f->synced,

@@ -62,7 +62,6 @@ int change_to(file &f, int fd) noexcept {
   if (debt && f.seekable)
     if (int r = was.st_dev != now.st_dev ? sys->fdatasync(f.osfd) : sys->lost_pages(f.osfd)) {
       stick_error(f, -r); // final: the kernel tells a lost page only once
-      close_streams(f);
       return r;
     }
   return_space(f);

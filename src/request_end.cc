@@ -78,6 +78,7 @@ void end_request(request_state &s, ssize_t result) noexcept {
   port &p = *f.home;
   s.io.result = result;
   if (s.io.write) f.writing_at.fetch_sub(1, std::memory_order_seq_cst); // after written_at; pairs with change_to
+  if (!s.io.write && result > 0) f.bytes_at.fetch_add(static_cast<std::uint64_t>(result), std::memory_order_relaxed);
   port_reference(p); // the request may be taken in a moment, and the file's slot be free
   pin(f);            // until then
   if (s.state.exchange(progress::over, std::memory_order_seq_cst) == progress::revoked) { // pairs with await_end

@@ -80,7 +80,6 @@ void tried(io_request *r) {
   request_state &s = state_of_io(r);
   const ssize_t n = r->result;
   if (n > 0) advance(s, static_cast<std::size_t>(n));
-  if (n > 0 && !r->write) s.f->bytes_at.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
   if (r->write && n > 0) s.f->written_at.fetch_add(1, std::memory_order_release); // pairs with own_writes_settled
   const bool refused = n == -EINVAL || n == -EOPNOTSUPP;
   if (refused && !r->write && !s.plain && (r->flags || r->osfd != s.f->osfd)) {
@@ -224,10 +223,7 @@ void count_hit(file &f, ssize_t n) noexcept {
 }
 
 ssize_t begin(request_state &s, ssize_t did) noexcept {
-  if (did > 0) {
-    advance(s, static_cast<std::size_t>(did));
-    s.f->bytes_at.fetch_add(static_cast<std::uint64_t>(did), std::memory_order_relaxed);
-  }
+  if (did > 0) advance(s, static_cast<std::size_t>(did));
   launch(s);
   return -EINPROGRESS;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // ef_seek: where the two positions of a file go.
 #include "flusher.hh"
+#include "lanes.hh"
 #include "port.hh"
 #include "reader.hh"
 #include "reading_turn.hh"
@@ -31,7 +32,6 @@ std::int64_t end_of_run(const file &f) noexcept {
 off_t seek_origin(file &f, int whence) noexcept {
   if (whence == SEEK_SET) return 0;
   if (whence == SEEK_CUR) return f.can_read ? f.position : write_position(f);
-  if (whence != SEEK_END) return -EINVAL;
   if (f.append && f.can_read) { // the kernel decides where the bytes on their way end
     ssize_t r = check_ready(f);
     if (r <= 0) return r;
@@ -59,7 +59,10 @@ ssize_t seek_writes(file &f, std::int64_t to) noexcept {
   const bool all_written = f.out.empty();
   const std::int64_t end = end_of_run(f);
   std::uint64_t at; // not `accepted`: another thread's bytes may be behind the marker already
-  if (int r = f.out.move_to(to, &at)) return r == -EPIPE ? -EBADF : r == -EAGAIN ? refuse(f) : r;
+  if (int r = f.out.move_to(to, &at)) {
+    const int e = sticking_for_writers(f);
+    return r == -EPIPE ? (e ? -e : -EBADF) : r == -EAGAIN ? refuse(f) : r;
+  }
   // What is in the file counts there, also when it is cut short later.
   const std::int64_t farthest = all_written ? 0 : std::max(end, f.write_end.load(std::memory_order_relaxed));
   f.write_end.store(farthest, std::memory_order_relaxed);
@@ -82,6 +85,7 @@ int wait_for_open(file &f) noexcept {
 off_t seek_file(file &f, off_t offset, int whence) noexcept {
   reading_turn turn(f);
   if (!turn) return -EBUSY;
+  if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END) return -EINVAL;
   if (int r = wait_for_open(f)) return r;
   if (!f.seekable || f.by_thread.load(std::memory_order_relaxed) || rotates(f.turns)) return -ESPIPE;
   if (reopening(f)) return wait_while(f, EF_WRITE, reopening); // for writing only; where its bytes go is not known yet

@@ -18,9 +18,9 @@ constinit thread_local std::uint64_t calls_dropped = 0;
 
 namespace {
 
-int error_for_writers(const file &f) noexcept {
+int error_for_writers(file &f) noexcept {
   if (state_of(f) == file_state::failed) return f.open_error.load(std::memory_order_acquire); // pairs with the opener
-  return f.error.load(std::memory_order_acquire);                                             // pairs with stick_error
+  return sticking_for_writers(f);
 }
 
 // Room comes from flushing; but while the disk is full the lane's own retries are enough.
@@ -36,7 +36,8 @@ ssize_t put(file &f, const iovec *iov, int count, std::size_t n) noexcept {
   ssize_t r = stream_of_caller(f).put(byte_source(iov, count), n);
   if (r == -EPIPE) {
     int e = error_for_writers(f);
-    return e ? -e : -EBADF; // closed meanwhile
+    if (!e) e = f.open_error.load(std::memory_order_acquire); // pairs with the opener, which says later that it failed
+    return e ? -e : -EBADF;                                   // closed meanwhile
   }
   note_write(f);
   if (backlog_of(f)) schedule_flush(f, f.out.has_much_room());
