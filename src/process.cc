@@ -119,9 +119,10 @@ int process_start() noexcept {
       delete made;
   }
   if (h->timing.load(std::memory_order_relaxed) || h->timing.exchange(true, std::memory_order_relaxed)) return 0;
-  int error = h->time.start();
-  if (!error) error = h->flushers.ensure_started();
-  if (error) h->timing.store(false, std::memory_order_relaxed); // the next call tries again
+  // The timekeeper last: there must not be two, and the next call tries again what fails.
+  int error = h->flushers.ensure_started();
+  if (!error) error = h->time.start();
+  if (error) h->timing.store(false, std::memory_order_relaxed);
   return error;
 }
 
