@@ -125,8 +125,8 @@ possible = $(filter-out $(if $(EV_SOURCES),,$(call needs_ev,$(1))) $(if $(UV_SOU
   $(if $(filter yes,$(HAVE_FMT)),,$(call needs_fmt,$(1))) \
   $(if $(filter yes,$(HAVE_FUSE)),,$(call needs_fuse,$(1))),$(1))
 TEST_SOURCES := $(call possible,$(TEST_SOURCES))
-EXAMPLE_SOURCES := $(call possible,$(EXAMPLE_SOURCES))
 FAULT_SOURCES := $(call possible,$(FAULT_SOURCES))
+EXAMPLE_SOURCES := $(call possible,$(EXAMPLE_SOURCES))
 
 # ---- Libraries
 
@@ -237,12 +237,14 @@ $(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
 
 # Tests are linked with the archives, where the inside can be reached.
 TESTS := $(call programs,$(TEST_SOURCES))
-$(call needs_ev,$(TESTS)): LOOP_LIBS = $(B)/libefio-ev.a
-$(call needs_uv,$(TESTS)): LOOP_LIBS = $(B)/libefio-uv.a
-$(call needs_ev,$(TESTS)): TEST_LIBS = $(EV_LIBS)
-$(call needs_uv,$(TESTS)): TEST_LIBS = $(UV_LIBS)
-$(call needs_ev,$(TESTS)): $(filter %-ev.a,$(STATIC))
-$(call needs_uv,$(TESTS)): $(filter %-uv.a,$(STATIC))
+# Programs of tests/faults/ are what its scripts run.
+FAULTS := $(call programs,$(FAULT_SOURCES))
+$(call needs_ev,$(TESTS) $(FAULTS)): LOOP_LIBS = $(B)/libefio-ev.a
+$(call needs_uv,$(TESTS) $(FAULTS)): LOOP_LIBS = $(B)/libefio-uv.a
+$(call needs_ev,$(TESTS) $(FAULTS)): TEST_LIBS = $(EV_LIBS)
+$(call needs_uv,$(TESTS) $(FAULTS)): TEST_LIBS = $(UV_LIBS)
+$(call needs_ev,$(TESTS) $(FAULTS)): $(filter %-ev.a,$(STATIC))
+$(call needs_uv,$(TESTS) $(FAULTS)): $(filter %-uv.a,$(STATIC))
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
