@@ -61,19 +61,33 @@ ring *ring_of(const engine_port &at) noexcept { return at.mine.load(std::memory_
 
 // ---- Making and taking down
 
-// Nothing is in it. With the lock.
-void take_down(ring *r) noexcept {
+void unlink_and_delete(ring *r) noexcept {
   ring **at = &all_rings;
   while (*at != r) at = &(*at)->next;
   *at = r->next;
-  r->home->mine.store(nullptr, std::memory_order_relaxed);
   ring_delete(r);
+}
+
+// Nothing is in it. With the lock. One that its thread alone can delete is left to that: without a home from now on.
+void take_down(ring *r) noexcept {
+  r->home->mine.store(nullptr, std::memory_order_relaxed);
+  r->home = nullptr;
+  if (!r->registered || r->thread == this_thread()) unlink_and_delete(r);
+}
+
+// Those that others left to this thread. With the lock.
+void delete_left() noexcept {
+  for (ring *r = all_rings, *next; r; r = next) {
+    next = r->next;
+    if (!r->home && r->thread == this_thread()) unlink_and_delete(r);
+  }
 }
 
 ring *make(engine_port &at) noexcept {
   int error;
   const char *reason;
   locked l; // a fork has it in the list, or not at all
+  delete_left();
   ring *r = ring_make(at.event_fd.load(std::memory_order_relaxed), &error, &reason);
   if (!r) {
     at.refusal.store(reason, std::memory_order_relaxed); // a static text: nothing else goes with it
@@ -117,6 +131,7 @@ void finish(engine_context &context, engine_port &at, request_list &done, reques
 // Of this thread; null: none is left. Idle ones are taken down on the way.
 ring *next_of_mine() noexcept {
   locked l;
+  delete_left();
   for (ring *r = all_rings, *next; r; r = next) {
     next = r->next;
     if (r->thread != this_thread()) continue;
@@ -246,7 +261,7 @@ int busy_rings(ring **out, int most) noexcept {
   locked l;
   int n = 0;
   for (ring *r = all_rings; r && n < most; r = r->next)
-    if (r->thread == this_thread() && r->home->load.load(std::memory_order_relaxed) > 0) out[n++] = r;
+    if (r->thread == this_thread() && r->home && r->home->load.load(std::memory_order_relaxed) > 0) out[n++] = r;
   return n;
 }
 

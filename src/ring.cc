@@ -260,10 +260,15 @@ ring *ring_make(int event_fd, int *error, const char **reason) noexcept {
     return nullptr;
   }
   io_uring_ring_dontfork(&r->kernel); // a child has nothing to do with it
+  // A host that closes numbers that are not its own does not part this thread from what it has under way: nobody else
+  // can end that, and its end waits for it. Up to 16 rings of a thread; others go by their number.
+  r->registered = io_uring_register_ring_fd(&r->kernel) == 1;
   return r;
 }
 
 void ring_delete(ring *r) noexcept {
+  // No ring has the number any more: whoever has it now keeps it.
+  if (r->registered && io_uring_unregister_ring_fd(&r->kernel) < 0) r->kernel.ring_fd = -1;
   io_uring_queue_exit(&r->kernel);
   delete r;
 }

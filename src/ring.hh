@@ -41,6 +41,7 @@ struct ring {
   engine_port *home;
   engine_context *context;
   std::uint64_t thread; // whose it is
+  bool registered;      // with that thread, as the kernel knows it: deleted by that one
   request_list waiting; // not in the submission queue yet
   int waiting_count;
   int in_flight;                             // completions that are due
@@ -54,7 +55,7 @@ struct ring {
 
 // A ring that works here, with its completions told to event_fd, or null and *error (negated errno), *reason (static).
 ring *ring_make(int event_fd, int *error, const char **reason) noexcept;
-void ring_delete(ring *r) noexcept; // nothing in flight. Any thread
+void ring_delete(ring *r) noexcept; // nothing in flight. Any thread, but see ring::registered
 
 // Is there something that only an enter brings on?
 bool ring_needs_enter(const ring &r) noexcept;
