@@ -238,13 +238,13 @@ $(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
 # Tests are linked with the archives, where the inside can be reached.
 TESTS := $(call programs,$(TEST_SOURCES))
 # Programs of tests/faults/ are what its scripts run.
-FAULTS := $(call programs,$(FAULT_SOURCES))
-$(call needs_ev,$(TESTS) $(FAULTS)): LOOP_LIBS = $(B)/libefio-ev.a
-$(call needs_uv,$(TESTS) $(FAULTS)): LOOP_LIBS = $(B)/libefio-uv.a
-$(call needs_ev,$(TESTS) $(FAULTS)): TEST_LIBS = $(EV_LIBS)
-$(call needs_uv,$(TESTS) $(FAULTS)): TEST_LIBS = $(UV_LIBS)
-$(call needs_ev,$(TESTS) $(FAULTS)): $(filter %-ev.a,$(STATIC))
-$(call needs_uv,$(TESTS) $(FAULTS)): $(filter %-uv.a,$(STATIC))
+FAULT_PROGRAMS := $(call programs,$(FAULT_SOURCES))
+$(call needs_ev,$(TESTS) $(FAULT_PROGRAMS)): LOOP_LIBS = $(B)/libefio-ev.a
+$(call needs_uv,$(TESTS) $(FAULT_PROGRAMS)): LOOP_LIBS = $(B)/libefio-uv.a
+$(call needs_ev,$(TESTS) $(FAULT_PROGRAMS)): TEST_LIBS = $(EV_LIBS)
+$(call needs_uv,$(TESTS) $(FAULT_PROGRAMS)): TEST_LIBS = $(UV_LIBS)
+$(call needs_ev,$(TESTS) $(FAULT_PROGRAMS)): $(filter %-ev.a,$(STATIC))
+$(call needs_uv,$(TESTS) $(FAULT_PROGRAMS)): $(filter %-uv.a,$(STATIC))
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
