@@ -115,7 +115,7 @@ void read_again_and_again(const std::atomic<bool> &enough) {
   ef_port *p = child::port_with(EF_ENGINE_AUTO);
   MUST(ef_port_fd(p) >= 0);
   child::requests r(p); // makes the file "in"
-  const std::string all = pattern(1 << 20);
+  const std::string all = pattern(child::requests::size);
   while (!enough.load(std::memory_order_relaxed)) {
     const int fd = child::open("in", O_RDONLY, {}, p);
     MUST(fd >= 0);
