@@ -319,7 +319,6 @@ check-everywhere: build-tests
 	@$(export_all) ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
 # Programs of tests/faults/ are what its scripts run.
-FAULT_PROGRAMS := $(call programs,$(FAULT_SOURCES))
 $(B)/obj/tests/faults/faultfs.o: TEST_INCLUDES += $(FUSE_CFLAGS)
 $(B)/tests/faults/faultfs: TEST_LIBS = $(FUSE_LIBS)
 check-faults: all $(FAULT_PROGRAMS)
