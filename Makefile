@@ -318,7 +318,6 @@ check-one-core: build-tests
 check-everywhere: build-tests
 	@$(export_all) ROWS='$(ROWS)' $(S)/tools/check-everywhere.sh $(UNIT) $(STRESS) $(SCRIPTS)
 
-# Programs of tests/faults/ are what its scripts run.
 $(B)/obj/tests/faults/faultfs.o: TEST_INCLUDES += $(FUSE_CFLAGS)
 $(B)/tests/faults/faultfs: TEST_LIBS = $(FUSE_LIBS)
 check-faults: all $(FAULT_PROGRAMS)
