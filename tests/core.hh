@@ -3,6 +3,8 @@
 #ifndef EF_TESTS_CORE_HH
 #define EF_TESTS_CORE_HH
 
+#include "child.h"
+
 #include <efio.h>
 
 #include <dirent.h>
@@ -105,6 +107,13 @@ inline int drain(ef_port *p) {
   for (int ms = 4 * patience_ms; r < 0 && errno == ETIMEDOUT && ms <= most_patience_ms && disk_keeps_us(); ms *= 4)
     r = ef_drain(p, ms);
   return r;
+}
+
+// Runs f in a fork child, whose exit status is its result; what waitpid tells of it.
+template<class F> int in_child(F f) {
+  const int status = status_of_child([](void *arg) -> int { return (*static_cast<F *>(arg))(); }, &f);
+  assert_int_not_equal(status, -1);
+  return status;
 }
 
 inline void write(int fd, const std::string &s) {

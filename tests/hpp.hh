@@ -253,16 +253,12 @@ template<class Guest> void a_loop_is_held_by_those_who_wait(const std::string &d
     pipe.drain();
     ef::file other = pipe.open(g.port);
     a = wait_for_room(other, end, over);
-    const pid_t child = ::fork();
-    if (child == 0) { // there nobody will come
-      ::alarm(20);
-      g.forked();
-      g.run();
-      ::_exit(over == 1 ? 0 : 1);
-    }
-    int status;
-    assert_int_equal(::waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(core::in_child([&] { // there nobody will come
+                       g.forked();
+                       g.run();
+                       return over == 1 ? 0 : 1;
+                     }),
+                     0);
     a.cancel();
   }
   pipe.leave();

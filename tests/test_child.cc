@@ -8,18 +8,6 @@ namespace {
 
 std::string dir;
 
-// Runs f in a forked child; its exit status.
-template<class F> int in_child(F f) {
-  std::fflush(stdout);
-  pid_t p = ::fork();
-  assert_true(p >= 0);
-  if (p == 0) f(); // ends by itself
-  int status;
-  assert_int_equal(::waitpid(p, &status, 0), p);
-  assert_true(WIFEXITED(status));
-  return WEXITSTATUS(status);
-}
-
 bool refuses(ssize_t r) { return r == -1 && errno == ECHILD; }
 
 int child_of(int fd, int reader, ef_port *p) {
@@ -53,11 +41,12 @@ void a_child_has_dead_handles_and_a_life_of_its_own(void **) {
         r = core::open(dir + "/r", O_RDONLY, {}, p);
     core::wait(r, EF_OPEN);
     core::write(fd, "once");
-    int status = in_child([&] {
-      int result = child_of(fd, r, p);
-      orderly ? std::exit(result) : ::_exit(result);
-    });
-    assert_int_equal(status, 0);
+    assert_int_equal(core::in_child([&] {
+                       int result = child_of(fd, r, p);
+                       if (orderly) std::exit(result);
+                       return result;
+                     }),
+                     0);
     core::write(fd, " and for all");
     assert_true(core::read_all(r) == "text");
     core::close(r, p);
@@ -81,9 +70,10 @@ void many_forks_under_load_write_nothing_twice(void **) {
     }
   });
   for (int i = 0; i < 60; ++i)
-    assert_int_equal(in_child([&] {
+    assert_int_equal(core::in_child([&] {
                        int r = refuses(ef_write(fd, "x", 1)) && refuses(ef_close(fd)) ? 0 : 1;
-                       i % 2 ? std::exit(r) : ::_exit(r);
+                       if (i % 2) std::exit(r);
+                       return r;
                      }),
                      0);
   stop = true;
@@ -99,7 +89,7 @@ void exit_writes_what_was_accepted(void **) {
     std::string path = dir + "/exit", all = core::pattern(3000000, static_cast<unsigned>(i));
     ::unlink(path.c_str());
     const auto began = std::chrono::steady_clock::now();
-    assert_int_equal(in_child([&] {
+    assert_int_equal(core::in_child([&]() -> int {
                        int fd = core::open(path, O_WRONLY | O_CREAT);
                        core::write(fd, all);
                        std::exit(0); // no close, no drain

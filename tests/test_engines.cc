@@ -60,16 +60,7 @@ void need(bool good, const char *what) {
 #define NEED(condition) need(condition, #condition)
 
 void in_a_child(const std::function<void()> &body) {
-  std::fflush(stdout);
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::alarm(60);
-    body();
-    ::_exit(0);
-  }
-  int status = -1;
-  assert_int_equal(::waitpid(pid, &status, 0), pid);
-  assert_int_equal(status, 0);
+  assert_int_equal(core::in_child([&] { return body(), 0; }), 0);
 }
 
 // In this process, with its privileges and limits: as large as the library's.

@@ -2,13 +2,13 @@
 /* The life of libev watchers of files: what keeps a loop alive, stopping and freeing inside callbacks, misuse, the
  * end of loops, fork. */
 #include "adapter_files.h"
+#include "child.h"
 
 #include <efio_ev.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -353,18 +353,24 @@ static int child_of(EV_P_ struct probe *p) {
   return 0;
 }
 
+struct inherited {
+  struct ev_loop *loop;
+  struct probe *p;
+};
+static int in_child(void *arg) {
+  struct inherited *i = arg;
+  return child_of(i->loop, i->p);
+}
+
 static void a_fork_child_loses_the_watchers_and_may_make_new_ones(void **state) {
   (void)state;
   struct ev_loop *loop = new_loop();
   struct probe p = {.calls = 0};
-  int fd = open_small(EV_A_ "fork"), status = -1;
+  int fd = open_small(EV_A_ "fork");
   start_probe(EV_A_ &p, on_once, fd, EF_EV_CLOSE);
   ev_run(EV_A_ EVRUN_NOWAIT);
-  pid_t pid = fork();
-  if (pid == 0) _exit(child_of(EV_A_ &p));
-  assert_true(pid > 0);
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_int_equal(status, 0);
+  struct inherited i = {loop, &p};
+  assert_int_equal(status_of_child(in_child, &i), 0);
   ev_loop_fork(EV_A); /* legal here too: this is no child */
   ef_close(fd);
   ev_run(EV_A_ 0);

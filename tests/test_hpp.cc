@@ -197,16 +197,12 @@ void a_request_of_the_parent_dies_in_a_fork_child(void **) {
     auto f = ef::file::open(p, (dir + "/parent").c_str(), O_RDWR | O_CREAT);
     ef::request r;
     assert_true(f->pwrite("bytes", 0, r).in_progress());
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::alarm(20);
-      FAILED_WITH(r.cancel(), ECHILD);
-      r.~request();
-      ::_exit(0);
-    }
-    int status;
-    assert_int_equal(::waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(core::in_child([&] {
+                       FAILED_WITH(r.cancel(), ECHILD);
+                       r.~request();
+                       return 0;
+                     }),
+                     0);
     hpp::until(p, [&] { return !r.in_progress(); });
     assert_int_equal(*r.outcome(), 5);
   });

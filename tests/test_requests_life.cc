@@ -267,28 +267,25 @@ void a_fork_child_has_none_of_them(void **) {
     for (int round = 0; round < 10; ++round) {
       flight f;
       f.begin(fd);
-      const pid_t child = ::fork();
-      if (child == 0) {
-        char b[10];
-        ef_event e;
-        bool good = ef_pread(fd, b, 10, 0, nullptr) == -1 && errno == ECHILD;
-        good = good && ef_port_next(l.port, &e, 1) == -1 && errno == ECHILD;
+      assert_int_equal(core::in_child([&] {
+                         char b[10];
+                         ef_event e;
+                         bool good = ef_pread(fd, b, 10, 0, nullptr) == -1 && errno == ECHILD;
+                         good = good && ef_port_next(l.port, &e, 1) == -1 && errno == ECHILD;
 #if !defined(__SANITIZE_THREAD__) // which does not let the child start threads
-        const int own = ef_open((dir + "/r").c_str(), O_RDONLY);
-        good = good && own >= 0 && ef_wait(own, EF_OPEN, core::patience_ms) == EF_OPEN;
-        one r(1000);
-        const ssize_t n = r.pread(own, 50);
-        good = good && (n == 1000 || (n == -1 && errno == EINPROGRESS));
-        while (n < 0 && ef_port_next(nullptr, &e, 1) == 0) ::usleep(100);
-        good = good && r.bytes == all.substr(50, 1000);
+                         const int own = ef_open((dir + "/r").c_str(), O_RDONLY);
+                         good = good && own >= 0 && ef_wait(own, EF_OPEN, core::patience_ms) == EF_OPEN;
+                         one r(1000);
+                         const ssize_t n = r.pread(own, 50);
+                         good = good && (n == 1000 || (n == -1 && errno == EINPROGRESS));
+                         while (n < 0 && ef_port_next(nullptr, &e, 1) == 0) ::usleep(100);
+                         good = good && r.bytes == all.substr(50, 1000);
 #endif
-        ::_exit(good ? 0 : 1);
-      }
+                         return good ? 0 : 1;
+                       }),
+                       0);
       l.until([&] { return f.over(); });
       f.check();
-      int status;
-      assert_int_equal(::waitpid(child, &status, 0), child);
-      assert_int_equal(status, 0);
     }
     l.close(fd);
   });

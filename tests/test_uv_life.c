@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of libuv files: what keeps a loop alive, closing at any time, the adapter's own handles, fork. */
 #include "adapter_files.h"
+#include "child.h"
 
 #include <efio_uv.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -295,7 +295,8 @@ static void loops_come_and_go_at_the_same_address(void **state) {
 
 /* ---- Fork */
 
-static int child_of(ef_uv_file_t *f) {
+static int child_of(void *arg) {
+  ef_uv_file_t *f = arg;
   char byte;
   uv_buf_t b = uv_buf_init(&byte, 1);
   int calls = 0;
@@ -323,16 +324,12 @@ static int child_of(ef_uv_file_t *f) {
 static void a_fork_child_can_close_its_files_and_open_new_ones(void **state) {
   (void)state;
   ef_uv_file_t f;
-  int status = -1, calls = 0;
+  int calls = 0;
   open_small(&f, "fork", UV_FS_O_RDWR);
   f.data = &calls;
   assert_int_equal(ef_uv_poll_start(&f, UV_READABLE, on_poll_stop), 0);
   uv_run(&loop, UV_RUN_DEFAULT);
-  pid_t pid = fork();
-  if (pid == 0) _exit(child_of(&f));
-  assert_true(pid > 0);
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_int_equal(status, 0);
+  assert_int_equal(status_of_child(child_of, &f), 0);
   assert_int_equal(ef_uv_poll_start(&f, UV_READABLE, on_poll_stop), 0);
   uv_run(&loop, UV_RUN_DEFAULT);
   assert_int_equal(calls, 2);
