@@ -32,7 +32,7 @@
 
 namespace interleave {
 
-#if defined(INTERLEAVE_ASAN) || defined(INTERLEAVE_TSAN)
+#if defined(INTERLEAVE_ASAN) || defined(INTERLEAVE_TSAN) || defined(EF_COVERAGE)
 constexpr bool sanitized = true; // executions cost a hundred times as much: fewer of them
 #else
 constexpr bool sanitized = false;

@@ -1,14 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Installs what building, testing and the demo need and this machine lacks; with --bench also the loggers that the
-# benchmark measures beside efio, with --faults what makes and breaks disks for the fault tests: both can do without.
-# Silent when nothing is missing. A file given as argument is touched if something was installed.
+# benchmark measures beside efio, with --check-faults what makes and breaks disks for the fault tests: both can do
+# without; with --valgrind and --analyse what those targets run. Silent when nothing is missing. A file given as
+# argument is touched if something was installed.
 set -u
-bench='' faults=''
+bench='' faults='' valgrind='' analyse=''
 while :; do
   case ${1-} in
     --bench) bench=yes ;;
-    --faults) faults=yes ;;
+    --check-faults) faults=yes ;;
+    --valgrind) valgrind=yes ;;
+    --analyse) analyse=yes ;;
     *) break ;;
   esac
   shift
@@ -43,6 +46,8 @@ find_missing() {
   cmocka
   pkg-config --exists spdlog 2>/dev/null || need libspdlog-dev
   pkg-config --exists fmt 2>/dev/null || need libfmt-dev
+  [ -z "$valgrind" ] || tool valgrind valgrind
+  [ -z "$analyse" ] || { tool clang-tidy clang-tidy; tool cppcheck cppcheck; }
 }
 
 find_loggers() {

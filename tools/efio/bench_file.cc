@@ -59,7 +59,7 @@ std::string plain_file::open(const std::string &name, int flags, int advice) {
 
 block_order::block_order(std::uint64_t blocks, std::uint64_t seed)
     : blocks_(blocks), seed_(seed * 0x9e3779b97f4a7c15), mask_(std::bit_ceil(blocks) - 1),
-      half_(std::bit_width(mask_) / 2 + 1) {}
+      half_(static_cast<int>(std::bit_width(mask_)) / 2 + 1) {}
 
 // Odd factors and shifts to the right can be undone within the mask, so no number comes twice.
 bool block_order::next(std::uint64_t *block) {

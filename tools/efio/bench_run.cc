@@ -24,7 +24,7 @@ std::string impossible(const bench_test &t, const bench_files &files) {
 std::string run_round(outcome *o, int which, const bench_files &files, double seconds, int round) {
   std::string error = o->of->cold ? files.make_cold() : "";
   if (!error.empty()) return error;
-  std::uint64_t seed = static_cast<std::uint64_t>(round * 2 + which + 1);
+  std::uint64_t seed = static_cast<std::uint64_t>(round) * 2 + static_cast<std::uint64_t>(which) + 1;
   bench_round r(files, seconds, seed, &o->results[which]);
   error = o->of->variants[which].measure(r);
   return error.empty() ? "" : std::string(o->of->variants[which].who) + ": " + error;
