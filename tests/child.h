@@ -38,6 +38,13 @@ static inline bool child_ended(pid_t child, int *status) {
   return false;
 }
 
+#ifdef EF_COVERAGE
+#ifdef __cplusplus
+extern "C"
+#endif
+void __gcov_dump(void);
+#endif
+
 /* What waitpid tells of a child that runs body and exits with its result; -1: there is none. */
 static inline int status_of_child(int (*body)(void *), void *arg) {
   int status = -1;
@@ -45,7 +52,13 @@ static inline int status_of_child(int (*body)(void *), void *arg) {
     fflush(stdout);
     const pid_t child = fork();
     if (child < 0) return -1;
-    if (child == 0) _exit(body(arg));
+    if (child == 0) {
+      const int result = body(arg);
+#ifdef EF_COVERAGE
+      __gcov_dump(); /* _exit leaves it undone */
+#endif
+      _exit(result);
+    }
     if (child_ended(child, &status)) break;
     printf("# a child hung for %d s: ended%s\n", CHILD_SECONDS, left > 1 ? ", and made anew" : "");
     kill(child, SIGKILL);
