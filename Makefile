@@ -256,14 +256,15 @@ $(call needs_ev,$(TESTS) $(FAULT_PROGRAMS)): TEST_LIBS = $(EV_LIBS)
 $(call needs_uv,$(TESTS) $(FAULT_PROGRAMS)): TEST_LIBS = $(UV_LIBS)
 $(call needs_ev,$(TESTS) $(FAULT_PROGRAMS)): $(filter %-ev.a,$(STATIC))
 $(call needs_uv,$(TESTS) $(FAULT_PROGRAMS)): $(filter %-uv.a,$(STATIC))
-# What can run out is asked of the test, which passes it on or not.
-$(B)/tests/test_no_memory: TEST_LIBS = $(addprefix -Wl$(comma)--wrap=,malloc calloc mmap pthread_create pthread_atfork \
-  eventfd memfd_create _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_val_tRKSt9nothrow_t \
-  _ZnamSt11align_val_tRKSt9nothrow_t)
+# What can run out is asked of these tests, which pass it on or not.
+$(B)/tests/test_no_memory: WRAPPED = malloc calloc mmap pthread_create pthread_atfork eventfd memfd_create \
+  _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_val_tRKSt9nothrow_t _ZnamSt11align_val_tRKSt9nothrow_t
+$(B)/tests/test_ev_trouble: WRAPPED = calloc ef_port_new ef_port_fd
+$(B)/tests/test_uv_trouble: WRAPPED = malloc calloc uv_poll_init ef_port_new ef_port_fd
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
-	  $(LOOP_LIBS) $(B)/libefio.a $(URING_LIBS) $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
+	  $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) $(LOOP_LIBS) $(B)/libefio.a $(URING_LIBS) $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
 
 # Examples are linked as a user's program is: with the shared libraries.
 EXAMPLES := $(if $(CAPI),$(call programs,$(EXAMPLE_SOURCES)))
