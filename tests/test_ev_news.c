@@ -89,7 +89,7 @@ static void a_full_budget_refuses_until_there_is_room(void **state) {
   ef_ev_io_init(&x.io, on_room, fd, EV_WRITE);
   ef_ev_io_start(EV_A_ &x.io);
   unsigned turns = idle_turns(EV_A);
-  for (int i = 0; turns >= 10 && i < 50; ++i) turns = idle_turns(EV_A);
+  for (int i = 0; (turns >= 10 || x.accepted < 64 * 1024) && i < 50; ++i) turns = idle_turns(EV_A);
   assert_true(turns < 10); /* who waits does not spin */
   assert_true(x.accepted >= 64 * 1024 && x.accepted < x.wanted);
   uint64_t received[2] = {0, (uint64_t)readable};

@@ -261,6 +261,7 @@ static void own_handles_exist_only_while_files_are_open(void **state) {
   walk();
   int before = handles;
   uv_timer_init(&loop, &t);
+  t.data = NULL;
   for (int i = 0; i < 3; ++i) open_small(&f[i], "own", UV_FS_O_RDONLY);
   walk();
   assert_int_equal(owned, 3);
