@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Requests that are taken back by ef_cancel_wait: the buffers are free, and nobody hears of them any more.
+#include "limits.hh"
 #include "requests.hh"
 
 namespace {
@@ -93,6 +94,39 @@ void one_that_is_over_leaves_the_queue(void **) {
       const int told = round % 2;
       assert_int_equal(l.drain(), 10 - back - told);
       for (int i = 0; i < 10; ++i) assert_true(each[i].bytes == all.substr(static_cast<std::size_t>(i) * 4096, 4096));
+    }
+    l.nothing_more();
+    l.close(fd);
+  });
+}
+
+// The kernel takes nothing for the moment, and more are asked for than a ring has entries: the first of those that
+// wait, the last, and some between.
+void one_that_the_kernel_was_not_given_is_taken_back(void **) {
+  requests::on_each_engine([](loop &l) {
+    const int fd = l.open(dir + "/r", O_RDONLY);
+    constexpr int count = 3 * ef::limits::ring_entries;
+    faulty::now.nowait_miss = always;
+    for (int round = 0; round < 10; ++round) {
+      faulty::now.uring_full = always;
+      std::vector<one> each(count);
+      std::vector<bool> back(count, false);
+      for (int i = 0; i < count; ++i) {
+        each[i].bytes.resize(4096);
+        IN_PROGRESS(each[i].pread(fd, i * 512));
+      }
+      for (int i : {count - 1, 200, int{ef::limits::ring_entries} + 10, 201, count - 2, 300 + round}) {
+        takes_back(each[i]);
+        back[i] = true;
+      }
+      faulty::now.uring_full = 0;
+      ef_port_submit(l.port);
+      for (int i = 0; i < count; ++i) {
+        if (!back[i]) l.until_over(each[i]);
+        assert_int_equal(each[i].events, back[i] ? 0 : 1);
+        assert_true(each[i].bytes ==
+                    (back[i] ? std::string(4096, '!') : all.substr(static_cast<std::size_t>(i) * 512, 4096)));
+      }
     }
     l.nothing_more();
     l.close(fd);
@@ -214,6 +248,7 @@ int main() {
       cmocka_unit_test(a_request_that_was_taken_back_has_no_event),
       cmocka_unit_test(one_that_was_taken_back_is_used_again),
       cmocka_unit_test(one_that_is_over_leaves_the_queue),
+      cmocka_unit_test(one_that_the_kernel_was_not_given_is_taken_back),
       cmocka_unit_test(one_that_waits_for_its_file_is_taken_back_at_once),
       cmocka_unit_test(after_an_abandoned_port_they_are_taken_back),
       cmocka_unit_test(another_thread_takes_one_back),
