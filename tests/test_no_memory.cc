@@ -119,6 +119,16 @@ int use(const std::string &path, int order) {
   return error;
 }
 
+// The thread that keeps the time must be one, however often the start was tried.
+int timekeepers() {
+  int n = 0;
+  DIR *tasks = ::opendir("/proc/self/task");
+  for (const dirent *d; (d = ::readdir(tasks));)
+    n += core::contents(std::string("/proc/self/task/") + d->d_name + "/comm") == "efio-time\n";
+  ::closedir(tasks);
+  return n;
+}
+
 int child(long n, bool always, int order) {
   faulty::now.nowait_miss = 1024;
   for_ever = always;
@@ -128,6 +138,9 @@ int child(long n, bool always, int order) {
   if (failed == 0) MUST(error == 0);
   if (failed == 0) return none_failed;
   MUST(use(dir + "/f", order) == 0);
+  // A thread names itself when it runs; until then it has the name of the one that made it.
+  for (int ms = 0; ms < 2000 && timekeepers() != 1; ++ms) ::usleep(1000);
+  MUST(timekeepers() == 1);
   return 0;
 }
 
