@@ -30,7 +30,6 @@ inline bool may_move(file_state from, file_state to) noexcept {
   case opening:
     return from == vacant || from == closed;
   case open:
-    return from == opening;
   case failed:
     return from == opening;
   case closed:

@@ -8,6 +8,8 @@
 
 namespace ef::limits {
 
+// NOLINTBEGIN(bugprone-implicit-widening-of-multiplication-result): a constant that overflows does not compile
+
 constexpr std::size_t page_bytes = 4096;
 
 // Chunks. Small enough to stay in the cache when recycled last-in first-out, large enough for one EF_ATOMIC record.
@@ -113,6 +115,7 @@ constexpr std::int64_t tick_ns = 4'000'000;           // resolution of the timek
 constexpr std::int64_t retry_commit_ns = 1'000'000;   // look again at a record whose writer was stopped
 constexpr std::int64_t retry_pipe_ns = 10'000'000;    // a pipe or terminal that was full
 constexpr int exit_drain_ms = 1000;                   // the exit handler waits so long at most
+// NOLINTEND(bugprone-implicit-widening-of-multiplication-result)
 
 } // namespace ef::limits
 #endif
