@@ -88,14 +88,6 @@ override LDFLAGS += -fsanitize=$(SAN)
 LD_LIBRARY := -shared -pthread -Wl,-z,nodelete
 endif
 
-# COVERAGE=1: a build that counts (see coverage), as it is written: nothing inlined, nothing left out.
-ifdef COVERAGE
-COVERAGE_FLAGS := --coverage -fprofile-update=atomic -DEF_COVERAGE=1 -g -O0
-override CFLAGS += $(COVERAGE_FLAGS)
-override CXXFLAGS += $(COVERAGE_FLAGS)
-override LDFLAGS += --coverage
-endif
-
 ifdef V
 say = @:
 run = $(1)
@@ -264,7 +256,8 @@ $(B)/tests/test_uv_trouble: WRAPPED = malloc calloc uv_poll_init ef_port_new ef_
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/libefio.a
 	$(call say,LD tests/$*)
 	$(call link,$(CXX) $(CXXFLAGS) $(LD_PROGRAM) $(LDFLAGS) $< \
-	  $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) $(LOOP_LIBS) $(B)/libefio.a $(URING_LIBS) $(TEST_LIBS) $(CMOCKA_LIBS) $(LIBS) -o $@)
+	  $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) $(LOOP_LIBS) $(B)/libefio.a $(URING_LIBS) $(TEST_LIBS) \
+	  $(CMOCKA_LIBS) $(LIBS) -o $@)
 
 # Examples are linked as a user's program is: with the shared libraries.
 EXAMPLES := $(if $(CAPI),$(call programs,$(EXAMPLE_SOURCES)))
@@ -351,27 +344,7 @@ SAN_tsan := thread
 sanitized: build-tests
 	@$(runner) $(UNIT) $(STRESS) $(SCRIPTS) $(ON_THREADS)
 
-# Counts add up over all runs of a build: each run of this target begins anew. What checks the sources, not the library,
-# and mutants that count for themselves are left out.
-coverage: $(CONFIG)
-	@+$(MAKE) -f $(S)/Makefile B=$(B)/coverage CONFIG=$(CONFIG) COVERAGE=1 covered
-covered: build-tests
-	@find $(B)/obj -name '*.gcda' -exec rm {} +
-	@$(runner) $(UNIT) $(STRESS) $(filter-out %/mutate.sh %/readme.sh %/test_runner.sh,$(SCRIPTS)) $(ON_THREADS)
-	@S='$(S)' B='$(B)' $(S)/tools/coverage.sh
-
-# Memcheck looks for what was never written; leaks are AddressSanitizer's, and children that end at once have many. It
-# sees nothing of what io_uring writes, and waits for ever where a thread sleeps in it (valgrind 3.19): it is hidden. It
-# has no rseq: owner_store is off by itself. Left out: what switches stacks, and what counts the process's own memory.
-MEMCHECK := $(abspath $(B))/tests/no_uring EPERM all valgrind -q --fair-sched=yes --track-origins=yes --leak-check=no \
-  --error-exitcode=9
-MEMCHECKED = $(filter-out $(B)/tests/test_crowd $(call programs,$(patsubst $(S)/%,%,$(shell \
-  grep -l '"interleave' $(S)/tests/test_*.cc))),$(UNIT))
-valgrind: build-tests $(B)/tests/no_uring
-	@EFIO_WRAP='$(MEMCHECK)' $(runner) $(MEMCHECKED)
-
-analyse: $(CONFIG)
-	@$(export_all) $(S)/tools/analyse.sh
+include $(S)/tools/analysis.mk
 
 tidy: build-tests $(BENCH)
 	@$(export_all) $(S)/tools/tidy.sh

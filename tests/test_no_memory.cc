@@ -32,23 +32,24 @@ bool runs_out() {
     if (!runs_out()) return __real_##name arguments;                                                                   \
     errno = error;                                                                                                     \
     return failure;                                                                                                    \
-  }
-LED_HERE(void *, malloc, (std::size_t n), (n), nullptr, ENOMEM)
-LED_HERE(void *, calloc, (std::size_t n, std::size_t size), (n, size), nullptr, ENOMEM)
+  }                                                                                                                    \
+  extern "C" result __wrap_##name parameters
+LED_HERE(void *, malloc, (std::size_t n), (n), nullptr, ENOMEM);
+LED_HERE(void *, calloc, (std::size_t n, std::size_t size), (n, size), nullptr, ENOMEM);
 LED_HERE(void *, mmap, (void *at, std::size_t n, int may, int flags, int fd, off_t from), (at, n, may, flags, fd, from),
-         MAP_FAILED, ENOMEM)
-LED_HERE(void *, _ZnwmRKSt9nothrow_t, (std::size_t n, const std::nothrow_t &t), (n, t), nullptr, ENOMEM)
-LED_HERE(void *, _ZnamRKSt9nothrow_t, (std::size_t n, const std::nothrow_t &t), (n, t), nullptr, ENOMEM)
+         MAP_FAILED, ENOMEM);
+LED_HERE(void *, _ZnwmRKSt9nothrow_t, (std::size_t n, const std::nothrow_t &t), (n, t), nullptr, ENOMEM);
+LED_HERE(void *, _ZnamRKSt9nothrow_t, (std::size_t n, const std::nothrow_t &t), (n, t), nullptr, ENOMEM);
 LED_HERE(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, (std::size_t n, std::size_t at, const std::nothrow_t &t),
-         (n, at, t), nullptr, ENOMEM)
+         (n, at, t), nullptr, ENOMEM);
 LED_HERE(void *, _ZnamSt11align_val_tRKSt9nothrow_t, (std::size_t n, std::size_t at, const std::nothrow_t &t),
-         (n, at, t), nullptr, ENOMEM)
+         (n, at, t), nullptr, ENOMEM);
 LED_HERE(int, pthread_create, (pthread_t * id, const pthread_attr_t *how, void *(*run)(void *), void *arg),
-         (id, how, run, arg), EAGAIN, EAGAIN)
+         (id, how, run, arg), EAGAIN, EAGAIN);
 LED_HERE(int, pthread_atfork, (void (*before)(), void (*parent)(), void (*child)()), (before, parent, child), ENOMEM,
-         ENOMEM)
-LED_HERE(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE)
-LED_HERE(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, EMFILE)
+         ENOMEM);
+LED_HERE(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE);
+LED_HERE(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, EMFILE);
 
 namespace {
 

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# clang-tidy (.clang-tidy) and cppcheck (tools/cppcheck.supp) over src/, lockfree/, adapters/ and tools/efio/: no finding
-# is let pass. S is the sources; HAVE_EV, HAVE_UV, HAVE_URING tell what is built.
+# clang-tidy (.clang-tidy) and cppcheck (tools/cppcheck.supp) over src/, lockfree/, adapters/ and tools/efio/: no
+# finding is let pass. S is the sources; HAVE_EV, HAVE_UV, HAVE_URING tell what is built.
 set -u
 cd "$S" || exit 1
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 bad=0
-flags="-D_GNU_SOURCE -DCK_USE_CC_BUILTINS=0 -Iinclude -Ilockfree -Isrc" # Concurrency Kit is another for analysers
+# By itself Concurrency Kit is another one for analysers, without the operations that are wanted here.
+flags="-D_GNU_SOURCE -DCK_USE_CC_BUILTINS=0 -Iinclude -Ilockfree -Isrc"
 [ "${HAVE_URING-}" != yes ] || flags="$flags -DEF_HAVE_URING=1"
 sources=$(for file in src/*.cc lockfree/*.c adapters/*.c tools/efio/*.cc; do
   case $file in
@@ -20,7 +21,8 @@ done)
 # A file at a time: its errors, nothing of what is in other people's headers.
 echo "$sources" | xargs -P 2 -I{} sh -c '
   case $1 in *.c) std=c11 ;; tools/*) std=c++20 ;; *) std="c++20 -fno-exceptions -fno-rtti" ;; esac
-  clang-tidy --quiet "$1" -- -pthread -std=$std $2 2>/dev/null || echo "$1: clang-tidy is not content"' sh {} "$flags" >"$log"
+  clang-tidy --quiet "$1" -- -pthread -std=$std $2 2>/dev/null ||
+    echo "$1: clang-tidy is not content"' sh {} "$flags" >"$log"
 [ ! -s "$log" ] || { cat "$log"; bad=1; }
 
 # It reads no headers of the system: names of theirs that it stumbles over are told here. Both sides of every #if would
