@@ -230,8 +230,9 @@ bool submit(engine_context &context, engine_port &at, io_request *q) {
     at.load.fetch_add(1, std::memory_order_relaxed);
     r->waiting.append(q);
     ++r->waiting_count;
-    // The kernel begins while the others of this turn come together.
-    if (r->in_flight == 0 && gathering_for != &at) enter(at, *r, done, declined);
+    // The kernel begins while the others of this turn come together. What it has not taken (a cancel, when it was full)
+    // is nothing under way.
+    if (r->in_flight == r->unsubmitted && gathering_for != &at) enter(at, *r, done, declined);
   }
   finish(context, at, done, declined);
   return true;

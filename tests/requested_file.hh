@@ -15,8 +15,8 @@ struct request {
   ef_request q{};
   requested_file *of = nullptr;
   std::string buffer;
-  iovec parts[2]{}; // of buffer
-  std::size_t at = 0;
+  iovec parts[2]{};             // of buffer
+  std::size_t at = 0, size = 0; // of the file, when it was begun
   bool write = false, going = false, cancelled = false;
   bool unsure = false; // its file was closed: what it finds is anybody's guess
 };
@@ -34,6 +34,7 @@ class requested_file : public modelled_file {
     r.write = write;
     r.going = r.cancelled = r.unsure = false;
     r.at = dice_.below(model_.size() + 2000);
+    r.size = model_.size();
     r.buffer.assign(1 + dice_.below(30000), static_cast<char>('a' + dice_.below(26)));
     const ssize_t n = hand_over(r);
     if (n >= 0) {
@@ -155,8 +156,9 @@ class requested_file : public modelled_file {
     }
     read_ += n;
     if (r.q.error || fatal) return;
-    const std::size_t there = model_.size() - std::min(r.at, model_.size());
-    check(n == std::min(r.buffer.size(), there) || (n < there && unread), "short at the end of the file alone");
+    auto there = [&](std::size_t size) { return std::min(r.buffer.size(), size - std::min(r.at, size)); };
+    check(n >= there(r.size) || unread, "short at the end of the file alone");
+    check(n <= there(model_.size()), "not beyond the end of the file");
     check(n == 0 || std::memcmp(r.buffer.data(), model_.all().data() + r.at, n) == 0, "the bytes that were written");
   }
 };
