@@ -146,6 +146,49 @@ void ports_with_rings_come_and_go(void **) {
   faulty::heal();
 }
 
+// The kernel is asked to end a request that a thread has, and takes the question later.
+void a_cancel_that_is_not_taken_holds_nothing_up(void **) {
+  loop l(EF_ENGINE_URING);
+  const int fd = open_direct(l.port);
+  for (int i = 0; i < 20; ++i) {
+    direct_read first(i * 4096), next(i * 8192);
+    first.begin(fd); // makes the ring
+    l.until_over(first.r);
+    one large(300'000); // too much for a ring
+    faulty::now.delay = 1024;
+    faulty::now.delay_us = 2000;
+    faulty::now.uring_full = 1024;
+    IN_PROGRESS(large.pread(fd, 0));
+    assert_true(ef_cancel(&large.q) == 0 || errno == ENOENT);
+    l.until_over(large);
+    l.nothing_more();
+    faulty::heal();
+    next.begin(fd);
+    l.until_over(next.r);
+    next.check();
+  }
+  l.close(fd);
+  l.end();
+}
+
+// Whoever waits for an end turns the ring, too, and sees what is left to be handed over.
+void what_is_left_by_who_waits_comes(void **) {
+  loop l(EF_ENGINE_URING);
+  const int fd = open_direct(l.port);
+  for (int i = 0; i < 100; ++i) {
+    direct_read first(i * 4096), behind(i * 8192);
+    first.begin(fd);
+    faulty::now.uring_full = 700;
+    behind.begin(fd);
+    if (ef_cancel_wait(&first.r.q) != 0) l.until_over(first.r);
+    faulty::heal();
+    l.until_over(behind.r);
+    behind.check();
+  }
+  l.close(fd);
+  l.end();
+}
+
 } // namespace
 
 int main() {
@@ -161,6 +204,8 @@ int main() {
       cmocka_unit_test(who_takes_a_port_over_need_not_wait_for_more),
       cmocka_unit_test(taking_a_ring_down_leaves_this_thread_s_own_alone),
       cmocka_unit_test(ports_with_rings_come_and_go),
+      cmocka_unit_test(a_cancel_that_is_not_taken_holds_nothing_up),
+      cmocka_unit_test(what_is_left_by_who_waits_comes),
   };
   const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
   if (!failed) core::remove(dir);
