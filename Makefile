@@ -11,6 +11,7 @@
 ## coverage        lines and branches that the tests run of src/, lockfree/ and adapters/, and those that they do not
 ## valgrind        unit tests under memcheck
 ## analyse         clang-tidy and cppcheck over the library, the adapters and the command
+## fuzz            libFuzzer makes sequences of calls that a model checks; FUZZ_SECONDS=60
 ## check-everywhere  the tests on files, on each file system and without io_uring (root)
 ## check-faults    the library's promises while power, disks and memory fail (root); EFIO_LONG=1 for hours
 ## tidy            floors, sizes, names, symbols, warnings
@@ -32,7 +33,7 @@ MAKEFLAGS += -r --no-print-directory
 .DEFAULT_GOAL := all
 
 CHECKS := check check-quick check-long check-one-core check-everywhere check-faults check-asan check-ubsan check-tsan \
-  coverage valgrind analyse
+  coverage valgrind analyse fuzz
 PLAIN := help setup clean
 CONFIG ?= $(B)/config.mk
 
@@ -61,7 +62,7 @@ $(CONFIG): $(B)/setup.stamp
 $(S)/configure: | $(B)/setup.stamp
 $(B)/setup.stamp: FORCE
 	@mkdir -p $(B)
-	@$(S)/tools/setup.sh $(addprefix --,$(filter bench check-faults valgrind analyse,$(MAKECMDGOALS))) $@
+	@$(S)/tools/setup.sh $(addprefix --,$(filter bench check-faults valgrind analyse fuzz,$(MAKECMDGOALS))) $@
 endif
 endif
 
@@ -386,7 +387,7 @@ setup:
 # Nothing but what this Makefile makes is removed: the build directory may be the reader's own.
 clean:
 	rm -rf $(B)/obj $(B)/tests $(B)/examples $(B)/test-logs $(B)/everywhere-logs $(B)/fault-logs $(B)/asan $(B)/ubsan \
-	  $(B)/tsan $(B)/coverage $(B)/dist
+	  $(B)/tsan $(B)/coverage $(B)/fuzz $(B)/dist
 	rm -f $(B)/libefio*.a $(B)/libefio*.so* $(B)/efio $(B)/efio-bench $(B)/bench-*.so $(B)/bench.json $(B)/efio-*.tar.gz
 
 help:

@@ -17,6 +17,7 @@ namespace core {
 class call_world {
  public:
   static constexpr std::size_t files = 5, requests = 12;
+  static constexpr long steps_most = 500;
 
   call_world(const std::string &dir, const call_dice &dice) : dice_(dice) {
     faulty::heal();
@@ -32,7 +33,6 @@ class call_world {
 
   void step() {
     requested_file &f = *all_[dice_.below(files)];
-    ++steps;
     switch (dice_.below(40)) {
     case 0:
       return misuse(f);
@@ -72,7 +72,7 @@ class call_world {
     }
   }
 
-  long steps = 0, events = 0, over = 0, failures = 0;
+  long events = 0, over = 0, failures = 0;
 
  private:
   call_dice dice_;
@@ -217,6 +217,22 @@ class call_world {
     if (!ending_) open(f);
   }
 };
+
+// From its beginning to its end, in a directory that is empty before and after. Its counts are the answer.
+struct world_counts {
+  long steps, events, over, failures;
+};
+inline world_counts live(const std::string &dir, const call_dice &dice) {
+  world_counts c{};
+  {
+    call_world w(dir, dice);
+    while (c.steps < call_world::steps_most && !dice.over()) w.step(), ++c.steps;
+    w.end();
+    c.events = w.events, c.over = w.over, c.failures = w.failures;
+  }
+  for (std::size_t i = 0; i < call_world::files; ++i) ::unlink((dir + "/" + std::to_string(i)).c_str());
+  return c;
+}
 
 } // namespace core
 #endif

@@ -93,6 +93,9 @@ template<class T> class shaken {
 [[noreturn]] inline void failed(const char *what) {
   std::printf("FAILED: %s (EFIO_SEED=%llu)\n", what, static_cast<unsigned long long>(seed()));
   std::fflush(stdout);
+#ifdef EF_FUZZ
+  std::abort(); // the fuzzer keeps what led to it
+#endif
   std::_Exit(1);
 }
 inline void require(bool good, const char *what) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Part of the Makefile: coverage, valgrind and analyse, which look at the library by way of other tools.
+# Part of the Makefile: coverage, valgrind, analyse and fuzz, which look at the library by way of other tools.
 
 # COVERAGE=1: a build that counts (see coverage), as it is written: nothing inlined, nothing left out.
 ifdef COVERAGE
@@ -30,3 +30,19 @@ valgrind: build-tests $(B)/tests/no_uring
 
 analyse: $(CONFIG)
 	@$(export_all) $(S)/tools/analyse.sh
+
+# FUZZ=1: a build for libFuzzer, which clang alone has, with AddressSanitizer.
+ifdef FUZZ
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address -fno-omit-frame-pointer -g -O1 -DEF_FUZZ=1
+override CFLAGS += $(FUZZ_FLAGS)
+override CXXFLAGS += $(FUZZ_FLAGS)
+override LDFLAGS += -fsanitize=fuzzer,address
+endif
+
+# New sequences are kept in $(B)/fuzz/corpus; a failure is a file crash-* there. FUZZ_SECONDS=3600 for longer.
+FUZZ_SECONDS ?= 60
+fuzz: $(CONFIG)
+	@+$(MAKE) -f $(S)/Makefile B=$(B)/fuzz CONFIG=$(CONFIG) FUZZ=1 CC=clang CXX=clang++ fuzzed
+fuzzed: $(B)/tests/fuzz/fuzz_calls
+	@mkdir -p $(B)/corpus && cd $(B) && tests/fuzz/fuzz_calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -timeout=100 \
+	  -use_value_profile=0 -artifact_prefix=corpus/ corpus $(abspath $(S))/tests/fuzz/corpus

@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Installs what building, testing and the demo need and this machine lacks; with --bench also the loggers that the
 # benchmark measures beside efio, with --check-faults what makes and breaks disks for the fault tests: both can do
-# without; with --valgrind and --analyse what those targets run. Silent when nothing is missing. A file given as
+# without; with --valgrind, --analyse and --fuzz what those targets run. Silent when nothing is missing. A file given as
 # argument is touched if something was installed.
 set -u
-bench='' faults='' valgrind='' analyse=''
+bench='' faults='' valgrind='' analyse='' fuzz=''
 while :; do
   case ${1-} in
     --bench) bench=yes ;;
     --check-faults) faults=yes ;;
     --valgrind) valgrind=yes ;;
     --analyse) analyse=yes ;;
+    --fuzz) fuzz=yes ;;
     *) break ;;
   esac
   shift
@@ -48,6 +49,7 @@ find_missing() {
   pkg-config --exists fmt 2>/dev/null || need libfmt-dev
   [ -z "$valgrind" ] || tool valgrind valgrind
   [ -z "$analyse" ] || { tool clang-tidy clang-tidy; tool cppcheck cppcheck; }
+  [ -z "$fuzz" ] || tool clang++ clang
 }
 
 find_loggers() {
