@@ -36,6 +36,8 @@ void write_stream::open(chunk_pool *pool, std::uint32_t chunks_max, write_stream
   pool_.store(pool, std::memory_order_relaxed);                             // published with the slot
   chunks_.store(0, std::memory_order_relaxed);
   shared_for_.store(0, std::memory_order_relaxed);
+  filled_.store(false, std::memory_order_relaxed);
+  quiet_.store(false, std::memory_order_relaxed);
   flush_target.store(0, std::memory_order_relaxed);
   sync_target.store(0, std::memory_order_relaxed);
   age_mark = 0;
@@ -73,15 +75,28 @@ int write_stream::take(std::uint64_t tail, std::size_t n, chunk **out) noexcept 
   return small_will_do || !pool().at_bound() ? -ENOMEM : -ENOBUFS;
 }
 
-// A lone writer that fills large chunks owns them: no locked instruction a record. Small chunks are given back after
-// each flush of a quiet file, which would cost a barrier each time. Where several write, everybody uses
-// compare-and-swap for a while.
-std::uint64_t write_stream::owner_for(const chunk &c) noexcept {
+// A lone writer that fills large chunks owns them: no locked instruction a record. Small chunks, and the one large one
+// that a quiet file may need, are given back after each flush, which would cost a barrier each time. Where several
+// write, everybody uses compare-and-swap for a while.
+std::uint64_t write_stream::owner_for(const chunk &c, std::uint64_t tail) noexcept {
   if (c.bytes_max != limits::chunk_bytes || !owners.load(std::memory_order_relaxed)) return 0;
+  const chunk *last = chunk_of(tail);
+  if (last && last->bytes_max == limits::chunk_bytes)
+    filled_.store(true, std::memory_order_relaxed);
+  else if (quiet_.load(std::memory_order_relaxed))
+    return 0;
   int left = shared_for_.load(std::memory_order_relaxed);
   if (left > 0)
     shared_for_.store(left - 1, std::memory_order_relaxed); // losing a count to another writer does not matter
   return left > 0 ? 0 : self();
+}
+
+bool write_stream::detach() noexcept {
+  const std::uint64_t before = given_;
+  const bool empty = stream_.detach(*this);
+  if (empty && given_ != before)
+    quiet_.store(!filled_.exchange(false, std::memory_order_relaxed), std::memory_order_relaxed);
+  return empty;
 }
 
 ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
@@ -106,7 +121,7 @@ ssize_t write_stream::put(byte_source from, std::size_t n) noexcept {
     // Filled before it is linked: whoever sees the chunk sees the record committed.
     byte_source again = from;
     again.copy_to(spare->data, n);
-    chunk_begin(*spare, static_cast<std::uint32_t>(n), -1, owner_for(*spare));
+    chunk_begin(*spare, static_cast<std::uint32_t>(n), -1, owner_for(*spare, t));
     stream::outcome o = stream_.append(*this, t, spare, spare);
     if (o == stream::outcome::done) return result;
   }

@@ -87,7 +87,7 @@ class write_stream {
     return stream_.gather(*this, iov, most, bytes, base);
   }
   void consume(std::size_t n) noexcept { stream_.consume(*this, n); }
-  bool detach() noexcept { return stream_.detach(*this); }
+  bool detach() noexcept;
   bool blocked() noexcept { return stream_.blocked(*this); }
   // Of what was gathered last: bytes up to the last end of a call within `most`, 0 = there is none.
   std::size_t whole_calls(std::size_t most) noexcept { return ends::last(*this, stream_.front(), most); }
@@ -116,7 +116,7 @@ class write_stream {
 
  private:
   void give_back(chunk *c) noexcept;
-  std::uint64_t owner_for(const chunk &c) noexcept;
+  std::uint64_t owner_for(const chunk &c, std::uint64_t tail) noexcept;
   int take(std::uint64_t tail, std::size_t n, chunk **out) noexcept;
   ssize_t put_many(byte_source from, std::size_t n) noexcept;
   void give_chain(chunk *first, chunk *last) noexcept;
@@ -129,7 +129,9 @@ class write_stream {
   std::atomic<chunk_pool *> pool_{nullptr}; // constant; atomic because stale writers of the last life look, too
   std::atomic<std::uint32_t> chunks_{0};    // held by the stream, or those that share its budget, or being filled
   std::atomic<std::atomic<std::uint32_t> *> held_{nullptr}; // chunks_ of the one whose budget it is; as pool_
-  std::atomic<int> shared_for_{0};                          // chunks still to come before a writer may own one again
+  // Hints: a large chunk was filled since the stream had none; none was, between the last two such times.
+  std::atomic<bool> filled_{false}, quiet_{false};
+  std::atomic<int> shared_for_{0}; // chunks still to come before a writer may own one again
   std::uint32_t chunks_max_ = 0, backlog_ = 0, backlog_most_ = 0;
   std::uint64_t given_ = 0; // the consumer's
 };
