@@ -78,6 +78,8 @@ struct fetch {
   iovec spans[limits::fetch_chunks_max];
 };
 
+class device_gate;
+
 // A file on somebody's take-all list.
 struct file_node {
   ef_list_node node;
@@ -105,6 +107,7 @@ struct file {
   // ---- set by the opener before state says open
   int osfd;
   bool seekable, pollable, in_memory;
+  std::atomic<device_gate *> gate;        // of what it lies on; null: not open yet. The opener's, then the lane's
   std::atomic<std::int64_t> write_offset; // lane's: where the next written byte goes; -1 before the first look
 
   std::atomic<file_state> state;

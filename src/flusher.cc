@@ -64,10 +64,7 @@ void age_fired(timer *t) {
   file &f = *static_cast<file *>(t->owner);
   timer_fired(f, f.aging);
 }
-void retry_fired(timer *t) {
-  file &f = *static_cast<file *>(t->owner);
-  timer_fired(f, f.retrying);
-}
+void retry_fired(timer *t) { timer_fired(*static_cast<file *>(t->owner), static_cast<file *>(t->owner)->retrying); }
 
 // What was accepted since the last time becomes durable by itself, as long as there is something.
 void durable_fired(timer *t) {
@@ -288,7 +285,7 @@ void release(job *j) {
   unpin(f);
 }
 
-void run_lane(job *j) {
+void turn_lane(job *j) {
   file &f = *static_cast<file *>(j->owner);
   do {
     f.lane.exchange(lane_state::running,
@@ -306,6 +303,16 @@ void run_lane(job *j) {
   f.flush_job.lively = true; // there was too much for a turn, or somebody was at it meanwhile
   here()->flushers.submit(&f.flush_job);
 }
+
+// With a thread of those that the file's device may have. The gate outlives the file.
+void with_a_thread(job *j, void (*run)(job *)) {
+  device_gate *gate = static_cast<file *>(j->owner)->gate.load(std::memory_order_relaxed); // a hint: see learn
+  if (gate && !gate->enter(j, here()->flushers)) return;
+  run(j);
+  if (gate) gate->leave(here()->flushers);
+}
+void run_lane(job *j) { with_a_thread(j, turn_lane); }
+void run_release(job *j) { with_a_thread(j, release); }
 
 } // namespace
 
@@ -381,7 +388,7 @@ void chunk_returned(void *arg) noexcept {
 
 void init_flushing(file &f) noexcept {
   f.flush_job = {{}, run_lane, &f};
-  f.release_job = {{}, release, &f};
+  f.release_job = {{}, run_release, &f};
   init_serving(f);
   f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
   f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};

@@ -5,6 +5,7 @@
 #define EF_PROCESS_HH
 
 #include "chunk.hh"
+#include "device_gate.hh"
 #include "engine.hh"
 #include "file.hh"
 #include "slot_table.hh"
@@ -18,6 +19,7 @@ namespace ef {
 struct process {
   chunk_pool chunks;
   worker_pool readers, flushers; // opens and reads; writes, syncs and closes
+  device_gates devices; // of the flushers
   timekeeper time;
   engine_context engines;
   std::int64_t idle_since = -1;    // the timekeeper's

@@ -60,6 +60,7 @@ int do_facts(int fd, file_facts *out) {
   struct stat st;
   if (::fstat(fd, &st) != 0) return -errno;
   out->mode = st.st_mode;
+  out->device = st.st_dev;
   struct statfs fs;
   // Not knowing the file system only costs speed.
   out->in_memory = S_ISREG(st.st_mode) && again([&] { return ::fstatfs(fd, &fs); }) == 0 &&

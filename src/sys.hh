@@ -25,6 +25,7 @@ namespace ef {
 // What a descriptor is, read once in the background after open.
 struct file_facts {
   mode_t mode;
+  dev_t device;
   bool in_memory; // tmpfs, ramfs: a plain read is a memory copy
 };
 
