@@ -14,29 +14,39 @@
 
 namespace ef {
 
-// enter(): a job may go on, or is kept until somebody leaves, who submits it again; then it must not be touched any
-// more. Whoever is kept does not wait. Any thread, lock-free. Nobody is forgotten: a job is put on the list before its
-// count goes down, and whoever's count makes room takes the list.
-class device_gate {
+// Jobs that are kept: the process's own list, or a model's.
+struct kept_jobs {
+  ef_list list{};
+  void push(job *j) noexcept { ef_list_push(&list, &j->node); }
+  job *take_all() noexcept { return reinterpret_cast<job *>(ef_list_empty(&list) ? nullptr : ef_list_take_all(&list)); }
+  static job *next(job *j) noexcept { return reinterpret_cast<job *>(j->node.next); }
+};
+
+// enter(): a job may go on, or is kept until somebody leaves, who hands it to submit(job *); then it must not be
+// touched any more. Whoever is kept does not wait. Any thread, lock-free. Nobody is forgotten: a job is put on the list
+// before its count goes down, and whoever's count makes room takes the list.
+template<template<class> class Atom = std::atomic, class Kept = kept_jobs> class basic_device_gate {
  public:
-  [[nodiscard]] bool enter(job *j, worker_pool &pool) noexcept {
-    if (inside_.fetch_add(1, std::memory_order_seq_cst) < limits::flushers_a_device) return true;
-    ef_list_push(&kept_, &j->node);
-    leave(pool);
+  template<class Job, class Submit> [[nodiscard]] bool enter(Job *j, int most, Submit submit) noexcept {
+    if (inside_.fetch_add(1, std::memory_order_seq_cst) < most) return true; // pairs with leave
+    kept_.push(j);
+    leave(most, submit);
     return false;
   }
-  void leave(worker_pool &pool) noexcept {
-    if (inside_.fetch_sub(1, std::memory_order_seq_cst) > limits::flushers_a_device) return; // it is full without us
-    for (ef_list_node *n = ef_list_empty(&kept_) ? nullptr : ef_list_take_all(&kept_), *next; n; n = next) {
-      next = n->next;
-      pool.submit(reinterpret_cast<job *>(n));
+  template<class Submit> void leave(int most, Submit submit) noexcept {
+    if (inside_.fetch_sub(1, std::memory_order_seq_cst) > most) return; // it is full without us
+    for (auto *j = kept_.take_all(); j;) {
+      auto *next = Kept::next(j); // it is somebody else's once it is submitted
+      submit(j);
+      j = next;
     }
   }
 
  private:
-  std::atomic<int> inside_{0};
-  ef_list kept_{};
+  Atom<int> inside_{0};
+  Kept kept_;
 };
+using device_gate = basic_device_gate<>;
 
 // Of all devices. Two whose numbers fall together share a gate, which costs speed only when both are busy.
 class device_gates {

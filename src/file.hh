@@ -5,6 +5,7 @@
 #define EF_FILE_HH
 
 #include "backlog_age.hh"
+#include "device_gate.hh"
 #include "drop_marker.hh"
 #include "engine.hh"
 #include "event_count.hh"
@@ -77,8 +78,6 @@ struct fetch {
   chunk *chunks[limits::fetch_chunks_max];
   iovec spans[limits::fetch_chunks_max];
 };
-
-class device_gate;
 
 // A file on somebody's take-all list.
 struct file_node {

@@ -288,8 +288,7 @@ void release(job *j) {
 void turn_lane(job *j) {
   file &f = *static_cast<file *>(j->owner);
   do {
-    f.lane.exchange(lane_state::running,
-                    std::memory_order_seq_cst); // pairs with schedule_flush: what was stored before it is seen
+    f.lane.exchange(lane_state::running, std::memory_order_seq_cst); // pairs with schedule_flush: its stores are seen
     const turn t = run_turn(f);
     if (t == turn::ended) {
       f.lane.store(lane_state::ended, std::memory_order_release);
@@ -306,10 +305,11 @@ void turn_lane(job *j) {
 
 // With a thread of those that the file's device may have. The gate outlives the file.
 void with_a_thread(job *j, void (*run)(job *)) {
+  auto again = [](job *kept) { here()->flushers.submit(kept); };
   device_gate *gate = static_cast<file *>(j->owner)->gate.load(std::memory_order_relaxed); // a hint: see learn
-  if (gate && !gate->enter(j, here()->flushers)) return;
+  if (gate && !gate->enter(j, limits::flushers_a_device, again)) return;
   run(j);
-  if (gate) gate->leave(here()->flushers);
+  if (gate) gate->leave(limits::flushers_a_device, again);
 }
 void run_lane(job *j) { with_a_thread(j, turn_lane); }
 void run_release(job *j) { with_a_thread(j, release); }
