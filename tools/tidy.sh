@@ -15,8 +15,8 @@ each_line() { [ -z "$1" ] || complain "$1"; }
 code=$(find include lockfree src adapters examples bench tests tools \
   -name '*.[ch]' -o -name '*.cc' -o -name '*.hh' -o -name '*.hpp' 2>/dev/null)
 # The corpus is a fuzzer's bytes.
-scripts=$(find tools .ci tests -path tests/fuzz/corpus -prune -o -type f ! -name '*.[ch]' ! -name '*.cc' ! -name '*.hh' \
-  -print)
+scripts=$(find tools .ci tests -path tests/fuzz/corpus -prune -o -type f ! -name '*.[ch]' ! -name '*.cc' \
+  ! -name '*.hh' -print)
 scripts="Makefile configure.ac $scripts $(ls src/*.map src/*.in adapters/*.map adapters/*.in)"
 pages=$(ls man/*.[137] 2>/dev/null)
 all="$code $scripts $pages"
