@@ -60,11 +60,10 @@ void timer_fired(file &f, std::atomic<bool> &in) noexcept {
   unpin(f);
 }
 
-void age_fired(timer *t) {
+template<std::atomic<bool> file::*in> void lane_timer_fired(timer *t) {
   file &f = *static_cast<file *>(t->owner);
-  timer_fired(f, f.aging);
+  timer_fired(f, f.*in);
 }
-void retry_fired(timer *t) { timer_fired(*static_cast<file *>(t->owner), static_cast<file *>(t->owner)->retrying); }
 
 // What was accepted since the last time becomes durable by itself, as long as there is something.
 void durable_fired(timer *t) {
@@ -390,8 +389,8 @@ void init_flushing(file &f) noexcept {
   f.flush_job = {{}, run_lane, &f};
   f.release_job = {{}, run_release, &f};
   init_serving(f);
-  f.age_timer = {{}, {}, nullptr, nullptr, 0, age_fired, timer_ended, &f};
-  f.retry_timer = {{}, {}, nullptr, nullptr, 0, retry_fired, timer_ended, &f};
+  f.age_timer = {{}, {}, nullptr, nullptr, 0, lane_timer_fired<&file::aging>, timer_ended, &f};
+  f.retry_timer = {{}, {}, nullptr, nullptr, 0, lane_timer_fired<&file::retrying>, timer_ended, &f};
   f.durable_timer = {{}, {}, nullptr, nullptr, 0, durable_fired, timer_ended, &f};
   f.starved_node = {{}, &f};
   f.ready_node = {{}, &f};

@@ -19,7 +19,7 @@ namespace ef {
 struct process {
   chunk_pool chunks;
   worker_pool readers, flushers; // opens and reads; writes, syncs and closes
-  device_gates devices; // of the flushers
+  device_gates devices;          // of the flushers
   timekeeper time;
   engine_context engines;
   std::int64_t idle_since = -1;    // the timekeeper's

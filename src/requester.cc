@@ -182,7 +182,7 @@ request_state &take_over(file &f, ef_request &q, const iovec *iov, int count, st
   s.io.write = write;
   s.state.store(progress::going, std::memory_order_relaxed);
   files.add_reference(slot_of(f));
-  port_busy(*f.home); // until it is over: then ef_drain may return
+  port_busy(*f.home);                                              // until it is over: then ef_drain may return
   if (write) f.writing_at.fetch_add(1, std::memory_order_seq_cst); // before it has a descriptor; pairs with change_to
   return s;
 }

@@ -45,4 +45,4 @@ fuzz: $(CONFIG)
 	@+$(MAKE) -f $(S)/Makefile B=$(B)/fuzz CONFIG=$(CONFIG) FUZZ=1 CC=clang CXX=clang++ fuzzed
 fuzzed: $(B)/tests/fuzz/fuzz_calls
 	@mkdir -p $(B)/corpus && cd $(B) && tests/fuzz/fuzz_calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -timeout=100 \
-	  -use_value_profile=0 -artifact_prefix=corpus/ corpus $(abspath $(S))/tests/fuzz/corpus
+	  -artifact_prefix=corpus/ corpus $(abspath $(S))/tests/fuzz/corpus

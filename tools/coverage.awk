@@ -4,11 +4,6 @@
 # if it was in any object and any instance of a template. `throw` branches are left out: there are no exceptions. So is
 # the side of EF_CHECK that was not taken: it is there for mistakes of our own, and ends the process.
 
-function file_of(path) {
-  sub(/^\.\//, "", path)
-  return path
-}
-
 # The branches of one line of one instance. Instances that differ in number differ in code: each kind is counted.
 function end_of_line(i, key) {
   for (i = 0; i < taken_count; ++i) {
@@ -24,7 +19,7 @@ function end_of_line(i, key) {
   end_of_line()
   file = $0
   sub(/^ *-: *0:Source:/, "", file)
-  file = file_of(file)
+  sub(/^\.\//, "", file)
   counts = file ~ only
   if (counts) files[file] = 1
   next
@@ -65,9 +60,7 @@ END {
     ++branches[k[1]]
     at = k[1] SUBSEP k[2]
     if (branch[key]) ++branches_run[k[1]]
-    else {
-      ++left_out[at]
-    }
+    else ++left_out[at]
     ++of_line[at]
   }
   for (key in run) {

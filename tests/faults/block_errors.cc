@@ -100,13 +100,16 @@ void by_a_request(victim &v) {
   assert_int_equal(r.result, page.size());
   v.sync_fails();
 }
-void in_the_old_file_of_a_reopen(victim &v) {
-  v.write('B');
-  v.written();
+void reopen_while_writes_fail(const victim &v) {
   assert_int_equal(::rename(path.c_str(), (path + ".old").c_str()), 0);
   make_file();
   rule("write name=img errno=EIO count=1");
   assert_int_equal(ef_reopen(v.fd), 0);
+}
+void in_the_old_file_of_a_reopen(victim &v) {
+  v.write('B');
+  v.written();
+  reopen_while_writes_fail(v);
   core::wait(v.fd, EF_OPEN);
   v.sync_fails();
 }
@@ -115,10 +118,7 @@ void in_the_old_file_of_a_reopen_after_a_sync(victim &v) {
   core::wait(v.fd, EF_SYNC);
   v.write('B');
   v.written();
-  assert_int_equal(::rename(path.c_str(), (path + ".old").c_str()), 0);
-  make_file();
-  rule("write name=img errno=EIO count=1");
-  assert_int_equal(ef_reopen(v.fd), 0);
+  reopen_while_writes_fail(v);
   v.sync_or_reopen_fails();
 }
 // The page is lost before the reopen, and the kernel has told one who asked it of the whole file system.
@@ -142,10 +142,7 @@ void by_a_request_before_a_reopen(victim &v) {
   ef_request r{};
   assert_true(ef_pwrite(v.fd, page.data(), page.size(), 8192, &r) == -1 && errno == EINPROGRESS);
   while (!(core::next(port).events & EF_REQUEST)) {}
-  assert_int_equal(::rename(path.c_str(), (path + ".old").c_str()), 0);
-  make_file();
-  rule("write name=img errno=EIO count=1");
-  assert_int_equal(ef_reopen(v.fd), 0);
+  reopen_while_writes_fail(v);
   v.sync_or_reopen_fails();
 }
 void unasked_by_the_interval(victim &v) {
