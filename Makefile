@@ -8,6 +8,7 @@
 ## check-long      the same as check with long stress runs and mutations
 ## check-asan      unit and stress tests under AddressSanitizer; also check-ubsan, check-tsan
 ## check-one-core  stress tests on one core
+## check-yields    what has threads, with threads that lose the processor at random between any two steps; SEEDS=3
 ## coverage        lines and branches that the tests run of src/, lockfree/ and adapters/, and those that they do not
 ## valgrind        unit tests under memcheck
 ## analyse         clang-tidy and cppcheck over the library, the adapters and the command
@@ -32,8 +33,8 @@ MAKEFLAGS += -r --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-CHECKS := check check-quick check-long check-one-core check-everywhere check-faults check-asan check-ubsan check-tsan \
-  coverage valgrind analyse fuzz
+CHECKS := check check-quick check-long check-one-core check-yields check-everywhere check-faults check-asan \
+  check-ubsan check-tsan coverage valgrind analyse fuzz
 PLAIN := help setup clean
 CONFIG ?= $(B)/config.mk
 
@@ -235,7 +236,7 @@ $(B)/obj/tools/efio/%.o: $(S)/tools/efio/%.cc $(CONFIG)
 	$(call say,CXX tools/efio/$*)
 	$(call compile,$(CXX) $(CPPFLAGS) -std=c++20 $(PUBLIC_COMMON) $(CXXFLAGS))
 
-WITH_DEPS := src lockfree adapters examples tests tests/faults tests/fuzz bench tools/efio
+WITH_DEPS := src lockfree adapters examples tests tests/faults tests/fuzz tests/yields bench tools/efio
 -include $(wildcard $(foreach d,$(WITH_DEPS),$(B)/obj/$(d)/*.d))
 
 # ---- Programs

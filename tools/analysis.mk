@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Part of the Makefile: coverage, valgrind, analyse and fuzz, which look at the library by way of other tools.
+# Part of the Makefile: coverage, valgrind, analyse, fuzz and check-yields, which look at the library by way of other
+# tools.
 
 # COVERAGE=1: a build that counts (see coverage), as it is written: nothing inlined, nothing left out.
 ifdef COVERAGE
@@ -46,3 +47,20 @@ fuzz: $(CONFIG)
 fuzzed: $(B)/tests/fuzz/fuzz_calls
 	@mkdir -p $(B)/corpus && cd $(B) && tests/fuzz/fuzz_calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -timeout=100 \
 	  -artifact_prefix=corpus/ corpus $(abspath $(S))/tests/fuzz/corpus
+
+# YIELDS=1: a build whose threads may lose the processor before each access to memory: see tests/yields/yields.cc.
+ifdef YIELDS
+YIELD_FLAGS := -fsanitize=thread -U__SANITIZE_THREAD__ -DEF_YIELDS=1 -g -O1
+override CFLAGS += $(YIELD_FLAGS)
+override CXXFLAGS += $(YIELD_FLAGS)
+override LDFLAGS += -fno-sanitize=thread $(B)/obj/tests/yields/yields.o
+$(TESTS): | $(B)/obj/tests/yields/yields.o
+$(B)/obj/tests/yields/yields.o: override CXXFLAGS := $(filter-out -fsanitize=thread,$(CXXFLAGS))
+endif
+
+# SEEDS=100 for more of what the threads may meet.
+SEEDS ?= 3
+check-yields: $(CONFIG)
+	@+$(MAKE) -f $(S)/Makefile B=$(B)/yields CONFIG=$(CONFIG) YIELDS=1 yielded
+yielded: $(STRESS) $(READING)
+	@for seed in $$(seq $(SEEDS)); do echo "seed $$seed"; EFIO_SEED=$$seed $(runner) $(STRESS) $(READING) || exit 1; done

@@ -1,15 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Errors of a block device below ext4: an image on faultfs, a loop device over it; see block_errors.cc.
+# Errors of a block device below ext4 and xfs: an image on faultfs, a loop device over it; see block_errors.cc.
 set -eu
 . "${0%/*}/lib.sh"
 
 need_program block_errors
-need_tool mkfs.ext4
-fault_fs below --direct
-truncate -s 64M "$at/below.back/img"
-file_system ext4 "$at/below.back/img"
-disk "$at/below/img"
+bad=0
+below() { # TYPE SIZE MOUNT-OPTIONS
+  [ -x "$(command -v "mkfs.$1")" ] || { echo "# $1: left out, no mkfs.$1"; return; }
+  fault_fs "$1.below" --direct
+  truncate -s "$2" "$at/$1.below.back/img"
+  file_system "$1" "$at/$1.below.back/img"
+  disk "$at/$1.below/img"
+  mount_at "$1" -t "$1" -o "$3" "$loop"
+  echo "# $1"
+  timeout 3600 "$programs/block_errors" "$at/$1.below" "$at/$1.below.back" "$at/$1" "$fault_pid" || bad=1
+}
 # Times that change must not reach the disk by themselves: the write that is hit is the one of the data.
-mount_at ext4 -t ext4 -o noatime,lazytime,commit=600 "$loop"
-timeout 3600 "$programs/block_errors" "$at/below" "$at/below.back" "$at/ext4" "$fault_pid"
+below ext4 64M noatime,lazytime,commit=600
+below xfs 300M noatime,lazytime
+exit $bad
