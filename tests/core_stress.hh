@@ -14,13 +14,14 @@ namespace core {
 // The program runs again with this in the environment, all its threads on one core.
 constexpr const char *one_core_variable = "EFIO_ONE_CORE";
 
-// `usual`, or `many` with EFIO_LONG=1; less where everything is slow.
+// `usual`, or `many` with EFIO_LONG=1; less where everything is slow, but something.
 inline long amount(long usual, long many) {
   long n = std::getenv("EFIO_LONG") ? many : usual;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(EF_YIELDS)
   n /= 8;
 #endif
-  return std::getenv(one_core_variable) ? n / 3 : n;
+  if (std::getenv(one_core_variable)) n /= 3;
+  return n > 0 ? n : 1;
 }
 
 struct mode {

@@ -115,7 +115,7 @@ class event_loop {
 
 // Two loops in two threads, each with a port and files of its own.
 void cycle(form f) {
-  for (long seed = 0, seeds = core::amount(24, 160) / 8; seed < seeds; ++seed)
+  for (long seed = 0, seeds = core::amount(3, 20); seed < seeds; ++seed)
     core::in_each_mode([&](const std::string &dir, const core::mode &m) {
       faulty::now.nowait_miss = 800;
       if (m.faults) faulty::now.delay = 200;
