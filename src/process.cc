@@ -7,6 +7,7 @@
 #include "writer.hh"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -103,6 +104,14 @@ int prepare() noexcept {
   return error;
 }
 
+int start_threads(process &h) noexcept {
+  // The timekeeper last: there must not be two, and the next call tries again what fails.
+  int error = h.flushers.ensure_started();
+  if (!error) error = h.time.start();
+  h.started.store(error ? start_state::none : start_state::done, std::memory_order_release); // pairs with process_start
+  return error;
+}
+
 } // namespace
 
 int process_start() noexcept {
@@ -118,12 +127,13 @@ int process_start() noexcept {
     else
       delete made;
   }
-  if (h->timing.load(std::memory_order_relaxed) || h->timing.exchange(true, std::memory_order_relaxed)) return 0;
-  // The timekeeper last: there must not be two, and the next call tries again what fails.
-  int error = h->flushers.ensure_started();
-  if (!error) error = h->time.start();
-  if (error) h->timing.store(false, std::memory_order_relaxed);
-  return error;
+  for (start_state s; (s = h->started.load(std::memory_order_acquire)) != start_state::done;) { // pairs with the store
+    if (s == start_state::none &&
+        h->started.compare_exchange_strong(s, start_state::under_way, std::memory_order_acquire))
+      return start_threads(*h);
+    ::sched_yield(); // another thread is at it, and may fail
+  }
+  return 0;
 }
 
 } // namespace ef

@@ -13,8 +13,11 @@
 #include "worker_pool.hh"
 
 #include <atomic>
+#include <cstdint>
 
 namespace ef {
+
+enum class start_state : std::uint8_t { none, under_way, done };
 
 struct process {
   chunk_pool chunks;
@@ -22,14 +25,14 @@ struct process {
   device_gates devices;          // of the flushers
   timekeeper time;
   engine_context engines;
-  std::int64_t idle_since = -1;    // the timekeeper's
-  std::atomic<bool> trim_planned;  // it looks again by itself while there is something to trim
-  std::atomic<int> ahead_chunks;   // of fetches under way that nobody asked for yet
-  std::atomic<int> write_backs{0}; // portions of dirty pages queued or under way
-  std::atomic<int> busy;           // files with bytes to write, or closing, on all ports
-  event_count<> drained;           // told when busy reaches 0
-  std::atomic<bool> timing;        // the timekeeper's thread was started
-  ef_list starved;                 // files whose writer was refused for want of a chunk: file_node
+  std::int64_t idle_since = -1;     // the timekeeper's
+  std::atomic<bool> trim_planned;   // it looks again by itself while there is something to trim
+  std::atomic<int> ahead_chunks;    // of fetches under way that nobody asked for yet
+  std::atomic<int> write_backs{0};  // portions of dirty pages queued or under way
+  std::atomic<int> busy;            // files with bytes to write, or closing, on all ports
+  event_count<> drained;            // told when busy reaches 0
+  std::atomic<start_state> started; // its first threads
+  ef_list starved;                  // files whose writer was refused for want of a chunk: file_node
 };
 
 // Null before the first port or file, and in a fork child before its first. Set once (release), so an acquire load sees

@@ -73,6 +73,11 @@ class call_world {
   }
 
   long events = 0, over = 0, failures = 0;
+  long rotations() const {
+    long n = 0;
+    for (const auto &f : all_) n += f->rotations;
+    return n;
+  }
 
  private:
   call_dice dice_;
@@ -220,7 +225,7 @@ class call_world {
 
 // From its beginning to its end, in a directory that is empty before and after. Its counts are the answer.
 struct world_counts {
-  long steps, events, over, failures;
+  long steps, events, over, failures, rotations;
 };
 inline world_counts live(const std::string &dir, const call_dice &dice) {
   world_counts c{};
@@ -228,7 +233,7 @@ inline world_counts live(const std::string &dir, const call_dice &dice) {
     call_world w(dir, dice);
     while (c.steps < call_world::steps_most && !dice.over()) w.step(), ++c.steps;
     w.end();
-    c.events = w.events, c.over = w.over, c.failures = w.failures;
+    c.events = w.events, c.over = w.over, c.failures = w.failures, c.rotations = w.rotations();
   }
   for (std::size_t i = 0; i < call_world::files; ++i) ::unlink((dir + "/" + std::to_string(i)).c_str());
   return c;

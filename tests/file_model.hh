@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <string>
 
 namespace core {
@@ -22,6 +23,7 @@ class file_model {
     if (empty) all_.clear();
     base_ = all_;
     later_.clear();
+    begins_.clear();
     accepted_ = 0;
   }
   // The file is another one from now on, an empty one; what the old one holds is told.
@@ -40,9 +42,17 @@ class file_model {
 
   void accept(std::size_t at, const char *bytes, std::size_t n) {
     place(all_, at, bytes, n);
+    begins_.insert(at);
     later_.push_back({accepted_, at, std::string(bytes, n)});
     accepted_ += n;
   }
+  // Of what was accepted since begin(), one call after the other.
+  bool begins_a_call(std::size_t at) const { return at == all_.size() || begins_.count(at); }
+  bool is_one_call(std::size_t at, std::size_t n) const {
+    const auto next = begins_.upper_bound(at);
+    return begins_.count(at) && (next == begins_.end() ? all_.size() : *next) == at + n;
+  }
+
   // By a request, when nothing is on its way.
   void write_at(std::size_t at, const char *bytes, std::size_t n) {
     written(accepted_);
@@ -91,6 +101,7 @@ class file_model {
 
   std::string all_, base_; // base_: without `later_`
   std::deque<piece> later_;
+  std::set<std::size_t> begins_; // of the calls
   std::uint64_t accepted_ = 0;
 };
 

@@ -41,18 +41,19 @@ class modelled_file {
   void reopen() {
     bool there = fd >= 0;
     if (fatal) model_.become(contents(path));
+    moved_ = false;
     ++life_;
     int way = static_cast<int>(dice_.below(there ? 4 : 3));
     reads_ = way != 0, writes_ = way != 3, append_ = writes_ && dice_.below(4) == 0;
     int flags = (reads_ && writes_ ? O_RDWR : reads_ ? O_RDONLY : O_WRONLY) | (append_ ? O_APPEND : 0);
     if (writes_) flags |= O_CREAT;
-    const bool empty = writes_ && (model_.size() > largest || dice_.below(3) == 0);
+    named_ = !there || dice_.below(4);
+    ef_file_options o = options();
+    const bool empty = writes_ && (model_.size() > largest || moved_ || dice_.below(3) == 0);
     if (empty) flags |= O_TRUNC;
     model_.begin(empty);
-    ef_file_options o = options();
     lanes_ = o.order == EF_ORDER_THREAD;
     drops_ = o.when_full == EF_FULL_DROP;
-    named_ = !there || dice_.below(4);
     read_at_ = write_at_ = 0;
     if (!named_) {
       int os = ::open(path.c_str(), flags, 0644);
@@ -66,7 +67,6 @@ class modelled_file {
     note("open: number, flags, named, lanes, drops, cache", fd, flags, named_, lanes_, drops_, o.cache);
     waits = 0;
     fatal = passing = unread = 0;
-    moved_ = false;
     read_ = refused_ = dropped_ = 0;
     durable_ = broken_ = told_fatal_ = false;
     seq_ = durable_seq_ = UINT64_MAX;
@@ -176,8 +176,9 @@ class modelled_file {
   off_t read_at_ = 0, write_at_ = 0;
   std::uint64_t read_ = 0; // bytes
 
-  bool moved_ = false; // opened anew, another file
+  bool moved_ = false; // its path names another file than at the open, or will
 
+  virtual void more_options(ef_file_options &) {}
   // Requests under way: one that writes, or, for whoever wants to write, one that reads these bytes.
   virtual bool in_use(bool, std::size_t = 0, std::size_t = SIZE_MAX) const { return false; }
 
@@ -233,6 +234,7 @@ class modelled_file {
     if (dice_.below(8) == 0) o.preallocate_bytes = 1 << 20;
     o.cache = dice_.below(3) ? EF_CACHE_NORMAL : static_cast<int>(dice_.below(3));
     o.pattern = dice_.below(3) ? EF_PATTERN_ADAPTIVE : static_cast<int>(dice_.below(3));
+    more_options(o);
     return o;
   }
   std::size_t length() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A modelled file with requests at an offset, which are over once, and which a log's host renames and opens anew.
+// A modelled file with requests at an offset, which are over once; and which a log's host renames and opens anew, or
+// which the library rotates.
 #ifndef EF_TESTS_REQUESTED_FILE_HH
 #define EF_TESTS_REQUESTED_FILE_HH
 
@@ -75,10 +76,11 @@ class requested_file : public modelled_file {
     all_.clear();
   }
   bool moved() const { return moved_; }
+  long rotations = 0; // of all its lives
 
   // As a host does with its log: another name for the old file, then ef_reopen. No file to write to is missing.
   void move_away() {
-    if (!writes_ || reads_ || !named_ || fatal || passing || !all_.empty() || waits & EF_OPEN) return;
+    if (!writes_ || reads_ || !named_ || rotates_ || fatal || passing || !all_.empty() || waits & EF_OPEN) return;
     const int open = ef_watch(fd, EF_OPEN, tag());
     check(open >= 0, "ef_watch");
     if (open == 0) waits |= EF_OPEN, ++again;
@@ -92,6 +94,7 @@ class requested_file : public modelled_file {
     write_at_ = 0;
   }
   void check_contents(const char *when) override {
+    if (rotates_) return check_rotated(when);
     for (const auto &[name, bytes] : left_) check(contents(name) == bytes, "what was accepted before ef_reopen");
     if (moved_ && model_.size() == 0 && ::access(path.c_str(), F_OK) < 0) return; // not opened anew yet
     modelled_file::check_contents(when);
@@ -99,11 +102,45 @@ class requested_file : public modelled_file {
   void forget_old() {
     for (const auto &[name, bytes] : left_) check(::unlink(name.c_str()) == 0, "unlink");
     left_.clear();
+    if (rotates_) model_.become(contents(path));
+    for (unsigned long n = 1; n <= turns_; ++n) check(::unlink(turned(n).c_str()) == 0, "unlink of a rotated one");
+    rotations += static_cast<long>(turns_.exchange(0));
+    rotates_ = false;
   }
 
  private:
   std::list<request *> all_; // in progress
   std::vector<std::pair<std::string, std::string>> left_;
+  bool rotates_ = false;
+  std::size_t part_most_ = 0;
+  std::atomic<unsigned long> turns_{0}; // rotations, each with a name of its own
+
+  std::string turned(unsigned long n) const { return path + ".turn" + std::to_string(n); }
+  static int turn(void *arg, const char *path, unsigned long count, char *to, std::size_t size) {
+    auto &f = *static_cast<requested_file *>(arg);
+    stress::require(path == f.path && count == ++f.turns_, "rotations are counted");
+    return std::snprintf(to, size, "%s", f.turned(count).c_str()) < static_cast<int>(size) ? 0 : ENAMETOOLONG;
+  }
+  void more_options(ef_file_options &o) override {
+    if (reads_ || !writes_ || !named_ || dice_.below(6)) return;
+    rotates_ = moved_ = true;
+    o.rotate_bytes = part_most_ = 1000 + dice_.below(60000);
+    o.rotate = turn;
+    o.rotate_arg = this;
+    note("rotates after", part_most_);
+  }
+  // Its parts together hold what was accepted; each is no longer than it may be, or is one call.
+  void check_rotated(const char *when) {
+    const unsigned long turns = turns_.load();
+    std::string found;
+    for (unsigned long n = 1; n <= turns + 1; ++n) {
+      const std::string part = contents(n > turns ? path : turned(n));
+      check(part.size() <= part_most_ || model_.is_one_call(found.size(), part.size()), "a part is too long");
+      check(model_.begins_a_call(found.size()), "no call is parted");
+      found += part;
+    }
+    check(found == model_.all(), when);
+  }
 
   bool in_use(bool writing, std::size_t at = 0, std::size_t n = SIZE_MAX) const override {
     for (const request *r : all_)

@@ -14,10 +14,11 @@ void every_call_of_every_world_agrees_with_the_model(void **) {
   for (long i = 0; i < worlds; ++i) {
     const core::world_counts c = core::live(dirs[i % 3 == 0], core::call_dice(static_cast<std::uint64_t>(i)));
     all.steps += c.steps, all.events += c.events, all.over += c.over, all.failures += c.failures;
+    all.rotations += c.rotations;
   }
-  std::printf("  %ld worlds: %ld calls, %ld events, %ld requests, %ld failures of the machine\n", worlds, all.steps,
-              all.events, all.over, all.failures);
-  assert_true(all.events > 0 && all.over > 0 && all.failures > 0);
+  std::printf("  %ld worlds: %ld calls, %ld events, %ld requests, %ld rotations, %ld failures of the machine\n", worlds,
+              all.steps, all.events, all.over, all.rotations, all.failures);
+  assert_true(all.events > 0 && all.over > 0 && all.failures > 0 && all.rotations > 0);
   for (const std::string &d : dirs) {
     assert_true(std::filesystem::is_empty(d));
     core::remove(d);

@@ -44,12 +44,18 @@ LED_HERE(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, (std::size_t n, std::size_t
          (n, at, t), nullptr, ENOMEM);
 LED_HERE(void *, _ZnamSt11align_val_tRKSt9nothrow_t, (std::size_t n, std::size_t at, const std::nothrow_t &t),
          (n, at, t), nullptr, ENOMEM);
-LED_HERE(int, pthread_create, (pthread_t * id, const pthread_attr_t *how, void *(*run)(void *), void *arg),
-         (id, how, run, arg), EAGAIN, EAGAIN);
 LED_HERE(int, pthread_atfork, (void (*before)(), void (*parent)(), void (*child)()), (before, parent, child), ENOMEM,
          ENOMEM);
 LED_HERE(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE);
 LED_HERE(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, EMFILE);
+
+std::atomic<bool> refused_late{false}; // the next thread
+extern "C" int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+extern "C" int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)(void *), void *arg) {
+  const bool late = refused_late.exchange(false);
+  if (late) ::usleep(200000);
+  return late || runs_out() ? EAGAIN : __real_pthread_create(id, how, run, arg);
+}
 
 namespace {
 
@@ -130,6 +136,12 @@ int timekeepers() {
   return n;
 }
 
+// A thread names itself when it runs; until then it has the name of the one that made it.
+bool timekeepers_become(int n) {
+  for (int ms = 0; ms < 2000 && timekeepers() != n; ++ms) ::usleep(1000);
+  return timekeepers() == n;
+}
+
 int child(long n, bool always, int order) {
   faulty::now.nowait_miss = 1024;
   for_ever = always;
@@ -139,10 +151,23 @@ int child(long n, bool always, int order) {
   if (failed == 0) MUST(error == 0);
   if (failed == 0) return none_failed;
   MUST(use(dir + "/f", order) == 0);
-  // A thread names itself when it runs; until then it has the name of the one that made it.
-  for (int ms = 0; ms < 2000 && timekeepers() != 1; ++ms) ::usleep(1000);
-  MUST(timekeepers() == 1);
+  MUST(timekeepers_become(1));
   return 0;
+}
+
+// Whoever comes while the first start is about to fail must not be told that it was good.
+int start_of_two() {
+  refused_late = true;
+  pthread_t first;
+  auto make = [](void *) -> void * { return ef_port_new(nullptr); };
+  MUST(__real_pthread_create(&first, nullptr, make, nullptr) == 0);
+  while (refused_late) ::usleep(100);
+  ef_port *second = ef_port_new(nullptr);
+  MUST(second && timekeepers_become(1));
+  void *answer;
+  MUST(::pthread_join(first, &answer) == 0 && !answer);
+  MUST(ef_port_free(second) == 0);
+  return use(dir + "/f", EF_ORDER_CALL);
 }
 
 void sweep(bool always, int order) {
@@ -165,6 +190,13 @@ void one_call_fails_with_lanes(void **) { sweep(false, EF_ORDER_THREAD); }
 void everything_fails_from_a_call_on(void **) { sweep(true, EF_ORDER_CALL); }
 void everything_fails_from_a_call_on_with_lanes(void **) { sweep(true, EF_ORDER_THREAD); }
 
+void a_start_under_way_is_waited_for(void **) {
+#ifdef __SANITIZE_THREAD__
+  skip();
+#endif
+  assert_int_equal(core::in_child([] { return start_of_two(); }), 0);
+}
+
 } // namespace
 
 int main() {
@@ -176,6 +208,7 @@ int main() {
       cmocka_unit_test(one_call_fails_with_lanes),
       cmocka_unit_test(everything_fails_from_a_call_on),
       cmocka_unit_test(everything_fails_from_a_call_on_with_lanes),
+      cmocka_unit_test(a_start_under_way_is_waited_for),
   };
   const int failures = cmocka_run_group_tests(tests, nullptr, nullptr);
   core::remove(dir);
