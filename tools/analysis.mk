@@ -62,5 +62,5 @@ endif
 SEEDS ?= 3
 check-yields: $(CONFIG)
 	@+$(MAKE) -f $(S)/Makefile B=$(B)/yields CONFIG=$(CONFIG) YIELDS=1 yielded
-yielded: $(STRESS) $(READING)
-	@for seed in $$(seq $(SEEDS)); do echo "seed $$seed"; EFIO_SEED=$$seed $(runner) $(STRESS) $(READING) || exit 1; done
+yielded: $(sort $(STRESS) $(READING))
+	@for seed in $$(seq $(SEEDS)); do echo "seed $$seed"; EFIO_SEED=$$seed $(runner) $^ || exit 1; done
