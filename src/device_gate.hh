@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// How many flusher threads are at work on one device: one that hangs must not have them all.
+// How many threads of a pool are at work on one device: one that hangs must not have them all.
 #ifndef EF_DEVICE_GATE_HH
 #define EF_DEVICE_GATE_HH
 
@@ -25,6 +25,9 @@ struct kept_jobs {
 // enter(): a job may go on, or is kept until somebody leaves, who hands it to submit(job *); then it must not be
 // touched any more. Whoever is kept does not wait. Any thread, lock-free. Nobody is forgotten: a job is put on the list
 // before its count goes down, and whoever's count makes room takes the list.
+//
+// A job that may be called off looks at that between calls() and enter(); if it was kept and calls() has changed,
+// submit_kept(). Whoever calls it off says so first, then call(): one of both sees the other.
 template<template<class> class Atom = std::atomic, class Kept = kept_jobs> class basic_device_gate {
  public:
   template<class Job, class Submit> [[nodiscard]] bool enter(Job *j, int most, Submit submit) noexcept {
@@ -35,6 +38,14 @@ template<template<class> class Atom = std::atomic, class Kept = kept_jobs> class
   }
   template<class Submit> void leave(int most, Submit submit) noexcept {
     if (inside_.fetch_sub(1, std::memory_order_seq_cst) > most) return; // it is full without us
+    submit_kept(submit);
+  }
+  unsigned calls() const noexcept { return calls_.load(std::memory_order_seq_cst); }
+  template<class Submit> void call(Submit submit) noexcept {
+    calls_.fetch_add(1, std::memory_order_seq_cst); // pairs with calls
+    submit_kept(submit);
+  }
+  template<class Submit> void submit_kept(Submit submit) noexcept {
     for (auto *j = kept_.take_all(); j;) {
       auto *next = Kept::next(j); // it is somebody else's once it is submitted
       submit(j);
@@ -44,17 +55,23 @@ template<template<class> class Atom = std::atomic, class Kept = kept_jobs> class
 
  private:
   Atom<int> inside_{0};
+  Atom<unsigned> calls_{0};
   Kept kept_;
 };
 using device_gate = basic_device_gate<>;
 
-// Of all devices. Two whose numbers fall together share a gate, which costs speed only when both are busy.
-class device_gates {
+// Of one device: those who write to it, of the flushers; those who read, of the readers.
+struct device_gates {
+  device_gate writes, reads;
+};
+
+// Of all devices. Two whose numbers fall together share gates, which costs speed only when both are busy.
+class device_table {
  public:
-  device_gate &of(dev_t device) noexcept { return gates_[device * 0x9e3779b97f4a7c15 >> 58]; }
+  device_gates &of(dev_t device) noexcept { return gates_[device * 0x9e3779b97f4a7c15 >> 58]; }
 
  private:
-  std::array<device_gate, 64> gates_;
+  std::array<device_gates, 64> gates_;
 };
 
 } // namespace ef

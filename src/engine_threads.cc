@@ -2,6 +2,8 @@
 // A request is a job of a worker pool; the job is one preadv2 or pwritev2.
 #include "engine_threads.hh"
 
+#include "device_gate.hh"
+#include "process.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -13,21 +15,48 @@
 namespace ef {
 namespace {
 
-void run_request(job *j) {
-  static_assert(offsetof(io_request, work) == 0);
-  auto *r = reinterpret_cast<io_request *>(j);
+void transfer(io_request *r) {
   iovec iov[limits::request_spans];
   iov[0] = r->first;
   const int more = std::min(r->rest_count, limits::request_spans - 1);
   std::copy(r->rest, r->rest + more, iov + 1);
-  if (r->unwanted.load(std::memory_order_relaxed))
-    r->result = -ECANCELED;
-  else if (r->write)
+  if (r->write)
     r->result = sys->pwritev_at(r->osfd, iov, more + 1, r->offset, r->flags);
   else if (r->flags)
     r->result = sys->preadv_with(r->osfd, iov, more + 1, r->offset, r->flags);
   else
     r->result = sys->preadv(r->osfd, iov, more + 1, r->offset);
+}
+
+// With a thread of those that its device may have. False: it is kept until there is one.
+bool transfer_at_the_gate(io_request *r, device_gates &of) {
+  device_gate &gate = r->write ? of.writes : of.reads;
+  const int most = r->write ? limits::flushers_a_device : limits::readers_a_device;
+  worker_pool &pool = r->write ? here()->flushers : here()->readers;
+  const auto again = [&pool](job *kept) { pool.submit(kept); };
+  const unsigned calls = gate.calls(); // before the look
+  if (r->unwanted.load(std::memory_order_seq_cst)) {
+    r->result = -ECANCELED;
+  } else if (gate.enter(&r->work, most, again)) {
+    transfer(r);
+    gate.leave(most, again);
+  } else {
+    if (gate.calls() != calls) gate.submit_kept(again); // somebody called one off: perhaps ours
+    return false;
+  }
+  return true;
+}
+
+void run_request(job *j) {
+  static_assert(offsetof(io_request, work) == 0);
+  auto *r = reinterpret_cast<io_request *>(j);
+  if (auto *gates = static_cast<device_gates *>(j->owner)) {
+    if (!transfer_at_the_gate(r, *gates)) return;
+  } else if (r->unwanted.load(std::memory_order_relaxed)) {
+    r->result = -ECANCELED;
+  } else {
+    transfer(r);
+  }
   r->done(r);
 }
 

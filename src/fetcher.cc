@@ -140,6 +140,7 @@ void prepare(file &f, fetch &t) noexcept {
   }
   io_request &r = t.io;
   r.done = fetch_done;
+  r.work.owner = f.gates.load(std::memory_order_relaxed);
   r.flags = 0;
   r.osfd = f.osfd;
   r.offset = f.fetch_end;

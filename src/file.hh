@@ -106,7 +106,7 @@ struct file {
   // ---- set by the opener before state says open
   int osfd;
   bool seekable, pollable, in_memory;
-  std::atomic<device_gate *> gate;        // of what it lies on; null: not open yet. The opener's, then the lane's
+  std::atomic<device_gates *> gates;      // of what it lies on; null: not open yet. The opener's, then the lane's
   std::atomic<std::int64_t> write_offset; // lane's: where the next written byte goes; -1 before the first look
 
   std::atomic<file_state> state;

@@ -99,6 +99,7 @@ constexpr unsigned queue_order = 12; // jobs a pool's queue takes before the ove
 constexpr int readers_base = 4, readers_most = 16;
 constexpr int flushers_base = 2, flushers_most = 8;
 constexpr int flushers_a_device = 5; // so many write to one device; with write_backs_most one is left for others
+constexpr int readers_a_device = 10; // so many read from one; the others open, or read elsewhere
 constexpr std::int64_t stuck_after_ns = 5'000'000;     // a queue that did not move for so long gets one more thread
 constexpr std::int64_t worker_idle_ns = 2'000'000'000; // then a thread that is not the last one leaves
 // A flusher that ran out of work looks again so often, so soon, before it has to be woken: waking one costs the writer

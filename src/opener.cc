@@ -76,7 +76,7 @@ int learn(file &f) noexcept {
   f.pollable = stream || S_ISCHR(facts.mode);
   f.seekable = S_ISREG(facts.mode) || S_ISBLK(facts.mode);
   f.in_memory = facts.in_memory;
-  f.gate.store(&here()->devices.of(facts.device), std::memory_order_relaxed); // who comes without it is not kept
+  f.gates.store(&here()->devices.of(facts.device), std::memory_order_relaxed); // who comes without it is not kept
   f.how.store(facts.in_memory ? inline_mode::memory
               : f.seekable    ? inline_mode::nowait
                               : inline_mode::never,
@@ -157,7 +157,7 @@ int prepare(port &p, int flags, const ef_file_options &o, file **out) noexcept {
   f->durable_interval_ns = std::int64_t{o.durable_interval_ms} * 1'000'000;
   f->when_full = o.when_full;
   f->seekable = f->pollable = f->in_memory = false;
-  f->gate.store(nullptr, std::memory_order_relaxed);
+  f->gates.store(nullptr, std::memory_order_relaxed);
   for (auto *a : {&f->dirty, &f->aging, &f->retrying, &f->ensuring, &f->closing, &f->starved, &f->parent_synced})
     a->store(false, std::memory_order_relaxed);
   for (auto *a :

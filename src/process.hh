@@ -22,7 +22,7 @@ enum class start_state : std::uint8_t { none, under_way, done };
 struct process {
   chunk_pool chunks;
   worker_pool readers, flushers; // opens and reads; writes, syncs and closes
-  device_gates devices;          // of the flushers
+  device_table devices;          // how many of both work on one
   timekeeper time;
   engine_context engines;
   std::int64_t idle_since = -1;     // the timekeeper's

@@ -66,7 +66,7 @@ int change_to(file &f, int fd) noexcept {
     }
   return_space(f);
   if (int r = take_over(f, fd)) return r;
-  f.gate.store(&here()->devices.of(now.st_dev), std::memory_order_relaxed);
+  f.gates.store(&here()->devices.of(now.st_dev), std::memory_order_relaxed);
   f.parent_synced.store(false, std::memory_order_relaxed);
   start_behind(f, S_ISREG(now.st_mode) ? now.st_size : 0);
   const int second = renew_second(f);

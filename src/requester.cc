@@ -43,6 +43,7 @@ void open_second(job *j) {
 void launch(request_state &s) noexcept {
   io_request &r = s.io;
   r.offset = s.user->offset + static_cast<off_t>(s.did);
+  r.work.owner = s.f->gates.load(std::memory_order_relaxed);
   if (r.write) {
     r.osfd = s.f->append ? s.f->second_fd.load(std::memory_order_acquire) : s.f->osfd; // pairs with open_second
     if (r.osfd < 0) {

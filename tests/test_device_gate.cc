@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The gate of a device in every interleaving: no more than may are inside, and nobody is kept once there is room; with
-// a control that counts down before the list is written.
+// The gate of a device in every interleaving: no more than may are inside, nobody is kept once there is room, and who
+// is called off is not kept; with controls that count down before the list is written, and that do not look again.
 #include "device_gate.hh"
 #include "interleave.hh"
 
@@ -77,10 +77,41 @@ template<class Gate, int guests> struct visits {
   }
 };
 
+// Somebody is inside and stays. One comes and is called off meanwhile: he must not be kept.
+template<bool looks_again> struct called_off {
+  static constexpr int threads = 2;
+  gate g;
+  visitor inside, late;
+  atomic<bool> unwanted{false};
+  atomic<int> gone{0};
+
+  called_off() {
+    check(g.enter(&inside, 1, [](visitor *) {}), "there is room");
+  }
+  void come() {
+    const auto again = [this](visitor *) { come(); };
+    const unsigned calls = g.calls();
+    if (unwanted.load(std::memory_order_seq_cst)) {
+      gone.fetch_add(1, std::memory_order_seq_cst);
+    } else {
+      check(!g.enter(&late, 1, again), "there is no room");
+      if (looks_again && g.calls() != calls) g.submit_kept(again);
+    }
+  }
+  void thread(int me) {
+    if (me == 0) return come();
+    unwanted.store(true, std::memory_order_seq_cst);
+    g.call([this](visitor *) { come(); });
+  }
+  void finish() { check(gone.load(std::memory_order_seq_cst) == 1, "who is called off goes, once"); }
+};
+
 void nobody_is_forgotten(void **) {
   holds<visits<gate, 2>>("two", {.preemptions = 4, .stale = 1});
   holds<visits<gate, 3>>("three", {.preemptions = 3});
 }
+void who_is_called_off_is_not_kept(void **) { holds<called_off<true>>("called off", {.preemptions = 4, .stale = 1}); }
+void who_does_not_look_again_is_kept(void **) { breaks<called_off<false>>("does not look", {.preemptions = 3}); }
 void who_counts_down_first_is_forgotten(void **) { breaks<visits<hasty_gate, 2>>("hasty", {.preemptions = 3}); }
 
 } // namespace
@@ -88,6 +119,8 @@ void who_counts_down_first_is_forgotten(void **) { breaks<visits<hasty_gate, 2>>
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(nobody_is_forgotten),
+      cmocka_unit_test(who_is_called_off_is_not_kept),
+      cmocka_unit_test(who_does_not_look_again_is_kept),
       cmocka_unit_test(who_counts_down_first_is_forgotten),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
