@@ -31,7 +31,7 @@ class frozen {
   int fd_;
 };
 
-double worst_ms, worst_noise_ms;
+double worst_ms, robbed_ms, worst_noise_ms;
 long refused;
 
 void freeze_once(stress::random &dice) {
@@ -55,10 +55,13 @@ void freeze_once(stress::random &dice) {
   }
   assert_false(open_early || drained);
   assert_true(within && l.refused > 0);
-  assert_true(l.gap_ms < disk::gap_most_ms + l.machine.worst_ms());
   worst_ms = std::max(worst_ms, l.gap_ms);
+  robbed_ms = std::max(robbed_ms, l.robbed_ms);
   worst_noise_ms = std::max(worst_noise_ms, l.machine.worst_ms());
   refused += l.refused;
+  if (!l.goes_on())
+    std::printf("# gap %.1f ms, without sleep %.1f, machine %.1f\n", l.gap_ms, l.robbed_ms, l.machine.worst_ms());
+  assert_true(l.goes_on());
   disk::close_whole(hung, disk::at);
   disk::close_whole(*opened, disk::at);
   core::close(reading, port);
@@ -69,8 +72,8 @@ void freeze_once(stress::random &dice) {
 void a_loop_goes_on_while_its_file_system_is_frozen(void **) {
   stress::random dice(1);
   for (int i = 0; i < freezes; ++i) freeze_once(dice);
-  std::printf("# %d freezes: longest turn %.1f ms (machine %.1f ms), refused %ld\n", freezes, worst_ms, worst_noise_ms,
-              refused);
+  std::printf("# %d freezes: longest turn %.1f ms, without sleep %.1f (machine %.1f), refused %ld\n", freezes, worst_ms,
+              robbed_ms, worst_noise_ms, refused);
 }
 
 // A turn that writes by itself waits for the thaw, and is seen.

@@ -5,17 +5,24 @@ set -eu
 . "${0%/*}/lib.sh"
 
 need_program freezes
-mkdir "$at/healthy"
-bad=0
+need_tool fsfreeze
+thaw_and_end() { # a frozen one could not be unmounted
+  for type in ext4 xfs; do fsfreeze -u "$at/$type" 2>/dev/null || :; done
+  end
+}
+trap thaw_and_end EXIT
+bad=0 all=''
 for type in ext4:64M xfs:300M; do
   size=${type#*:} type=${type%:*}
   [ -x "$(command -v "mkfs.$type")" ] || { echo "# $type: left out, no mkfs.$type"; continue; }
+  mkdir "$at/healthy.$type"
   truncate -s "$size" "$at/$type.img"
   file_system "$type" "$at/$type.img"
   disk "$at/$type.img"
   mount_at "$type" -t "$type" "$loop"
-  echo "# $type"
   # shellcheck disable=SC2046 # several arguments
-  timeout 1800 "$programs/freezes" "$at/$type" "$at/healthy" $(trials "6 100 500" "100 100 5000") || bad=1
+  start timeout 1800 "$programs/freezes" "$at/$type" "$at/healthy.$type" $(trials "6 100 500" "100 100 5000")
+  all="$all $!"
 done
+for pid in $all; do wait "$pid" || bad=1; done
 exit $bad
