@@ -10,6 +10,9 @@
  * means one thread at a time per file; a second one is answered EBUSY. "Owner" means the thread that drains the port:
  * one at a time, a second one is answered EBUSY. Nothing here is async-signal-safe but ef_crash_flush.
  *
+ * No call is a cancellation point, nor are callbacks inside of one: pthread_cancel(3) ends a thread behind the call. It
+ * must not be asynchronous. A callback returns: no exception, longjmp(3) or pthread_exit(3) may leave it.
+ *
  * After fork(2) every handle and port made before it answers ECHILD in the child; the child may make new ones. */
 #ifndef EFIO_H
 #define EFIO_H

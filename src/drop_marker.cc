@@ -6,6 +6,7 @@
 #include "flusher.hh"
 #include "lanes.hh"
 #include "limits.hh"
+#include "uncancelled.hh"
 
 #include <sched.h>
 
@@ -29,6 +30,7 @@ marking put_mark(file &f) noexcept {
   write_stream &to = stream_of_caller(f);
   chunk *c;
   if (!f.out.has_room() || to.take_ahead(limits::drop_mark_bytes, &c) != 0) return marking::no_room;
+  uncancelled until_done;                  // the host composes it
   char line[limits::drop_mark_bytes] = {}; // the host may answer more than it has written
   const std::size_t n = compose(f.drops, line);
   marker_phase was = marker_phase::composing;

@@ -8,6 +8,7 @@
 #include "port.hh"
 #include "process.hh"
 #include "sys.hh"
+#include "uncancelled.hh"
 #include "write_back.hh"
 
 #include <cerrno>
@@ -104,6 +105,7 @@ int synced_up_to(file &f, std::uint64_t sequence) noexcept {
 }
 
 int flush_before_crash(std::int64_t deadline) noexcept {
+  uncancelled until_done;
   each_open_file([](file &f) {
     if (f.can_write) flush_now(f);
   });

@@ -5,6 +5,7 @@
 #include "engine_threads.hh"
 #include "ring.hh"
 #include "sys.hh"
+#include "uncancelled.hh"
 
 #include <efio.h>
 
@@ -105,6 +106,7 @@ ring *make(engine_port &at) noexcept {
 // As the kernel does when something ended: then the owner takes a turn.
 void call_owner(const engine_port &at) noexcept {
   const std::uint64_t one = 1;
+  uncancelled until_done;
   (void)!::write(at.event_fd.load(std::memory_order_relaxed), &one, sizeof one); // full: it is readable already
 }
 
@@ -175,6 +177,7 @@ bool probe_reads(ring &r, int file) noexcept {
 }
 
 int probe(const char **reason) noexcept {
+  uncancelled until_done;
   int error = -EIO;
   *reason = "the probe of io_uring failed: no descriptor, or no memory file";
   const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), file = ::memfd_create("efio-probe", MFD_CLOEXEC);
@@ -331,7 +334,7 @@ void uring_before_fork() noexcept { pthread_mutex_lock(&lock); }
 void uring_after_fork(bool child) noexcept {
   if (child) {
     // The child's copies would keep the parent's rings alive. Their memory was not copied.
-    for (ring *r = all_rings; r; r = r->next) ::close(r->kernel.ring_fd);
+    for (ring *r = all_rings; r; r = r->next) sys->close(r->kernel.ring_fd);
     all_rings = nullptr;
   }
   pthread_mutex_unlock(&lock);

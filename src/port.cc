@@ -5,8 +5,7 @@
 #include "port_news.hh"
 #include "process.hh"
 #include "requester.hh"
-
-#include <unistd.h>
+#include "sys.hh"
 
 #include <cerrno>
 #include <new>
@@ -55,7 +54,7 @@ void port_release(port &p) noexcept {
   if (p.references.fetch_sub(1, std::memory_order_acq_rel) != 1) return; // orders every use before the delete
   if (p.engine_used->hand_over) p.engine_used->hand_over(p.at, 0);
   int fd = p.at.event_fd.load(std::memory_order_relaxed);
-  if (fd >= 0) ::close(fd);
+  if (fd >= 0) sys->close(fd);
   delete &p;
 }
 

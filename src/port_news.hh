@@ -4,6 +4,7 @@
 #define EF_PORT_NEWS_HH
 
 #include "port.hh"
+#include "uncancelled.hh"
 
 #include <cerrno>
 
@@ -39,6 +40,7 @@ class callback_use {
   void call(const ef_event *event) const noexcept {
     if (!callback_ || !(event ? callback_->notify != nullptr : callback_->wake != nullptr)) return;
     int saved = errno;
+    uncancelled until_done; // the host writes to its eventfd here
     port *outer = calling_for;
     calling_for = &port_;
     port_.wakes.fetch_add(1, std::memory_order_relaxed);

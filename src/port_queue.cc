@@ -4,6 +4,7 @@
 #include "process.hh"
 #include "requester.hh"
 #include "sys.hh"
+#include "uncancelled.hh"
 
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -17,6 +18,7 @@ void signal_fd(port &p) noexcept {
   int fd = p.at.event_fd.load(std::memory_order_seq_cst); // pairs with port_event_fd
   if (fd < 0 || p.signalled.exchange(true, std::memory_order_seq_cst)) return;
   std::uint64_t one = 1;
+  uncancelled until_done;
   p.wakes.fetch_add(1, std::memory_order_relaxed);
   // A full or closed eventfd is the host's doing; the queue keeps the events.
   if (::write(fd, &one, sizeof one) < 0) p.signalled.store(false, std::memory_order_seq_cst);
@@ -28,6 +30,7 @@ namespace {
 // descriptor is read first, or it would be the signal of such a one that is read. True: it was readable.
 bool clear_fd(port &p) noexcept {
   std::uint64_t count;
+  uncancelled until_done;
   bool readable = ::read(p.at.event_fd.load(std::memory_order_relaxed), &count, sizeof count) > 0;
   p.signalled.exchange(false, std::memory_order_seq_cst);
   return readable;
@@ -282,12 +285,12 @@ int port_event_fd(port &p) noexcept {
   if (made < 0) return -errno;
   fd = away_from_stdio(made);
   if (fd < 0) {
-    ::close(made);
+    sys->close(made);
     return fd;
   }
   int none = -1;
   if (!p.at.event_fd.compare_exchange_strong(none, fd, std::memory_order_seq_cst)) { // pairs with signal_fd
-    ::close(fd);
+    sys->close(fd);
     return none;
   }
   if (news_waits(p)) signal_fd(p);

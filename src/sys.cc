@@ -2,6 +2,8 @@
 // The wrappers over the real kernel.
 #include "sys.hh"
 
+#include "uncancelled.hh"
+
 #include <fcntl.h>
 #if EF_HAVE_URING
 #include <liburing.h>
@@ -23,6 +25,7 @@ namespace ef {
 namespace {
 
 template<class Call> auto again(Call call) noexcept -> decltype(call()) {
+  uncancelled until_done;
   for (;;) {
     auto r = call();
     if (r >= 0) return r;
@@ -30,18 +33,19 @@ template<class Call> auto again(Call call) noexcept -> decltype(call()) {
   }
 }
 
+// Linux gives the descriptor back whatever close answers: no retry, EINTR is no error.
+int do_close(int fd) {
+  uncancelled until_done;
+  if (::close(fd) == 0 || errno == EINTR) return 0;
+  return -errno;
+}
+
 int do_openat(int dirfd, const char *path, int flags, mode_t mode) {
   const int fd = again([&] { return ::openat(dirfd, path, flags | O_CLOEXEC, mode); });
   if (fd < 0) return fd;
   const int away = away_from_stdio(fd);
-  if (away < 0) ::close(fd);
+  if (away < 0) do_close(fd);
   return away;
-}
-
-// Linux gives the descriptor back whatever close answers: no retry, EINTR is no error.
-int do_close(int fd) {
-  if (::close(fd) == 0 || errno == EINTR) return 0;
-  return -errno;
 }
 
 int do_duplicate(int fd) {
@@ -257,7 +261,7 @@ int away_from_stdio(int fd) noexcept {
   if (fd > 2) return fd;
   const int away = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (away < 0) return -errno;
-  ::close(fd);
+  do_close(fd);
   return away;
 }
 
