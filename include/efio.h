@@ -13,6 +13,9 @@
  * No call is a cancellation point, nor are callbacks inside of one: pthread_cancel(3) ends a thread behind the call. It
  * must not be asynchronous. A callback returns: no exception, longjmp(3) or pthread_exit(3) may leave it.
  *
+ * Memory. ef_read and ef_write copy, on the caller's thread: of a buffer that is not mapped, or whose file was cut
+ * short, it has the signal that memcpy(3) would have. In a request it is EFAULT, or a short count.
+ *
  * After fork(2) every handle and port made before it answers ECHILD in the child; the child may make new ones. */
 #ifndef EFIO_H
 #define EFIO_H
@@ -267,11 +270,11 @@ int ef_port_stats(ef_port *port, ef_port_counters *out);
  * reads answer EAGAIN, writes are accepted. If it fails, the file is ready for everything and every call answers its
  * errno; the number must still be given to ef_close. Flags as open(2), mode with O_CREAT or O_TMPFILE. A relative path
  * is looked up in the background: leave the working directory alone until EF_OPEN. O_NONBLOCK is implied: a FIFO
- * without a reader is ENXIO. Directories are EISDIR; sockets, and FIFOs and terminals for reading, are ESPIPE: the loop
- * watches those itself. Numbers belong to this library, they are not file descriptors of the kernel; a fresh process
- * counts 0, 1, 2. Any thread. At once: EFAULT path NULL, ENOENT path empty, ENAMETOOLONG, EINVAL unknown flags, O_PATH,
- * O_DIRECT or O_DIRECTORY, ENFILE 2^20 files open, ENOMEM, EAGAIN no thread could be started; and those of ef_port_new
- * when it is the first call. */
+ * without a reader is ENXIO, a socket's path, too. Directories are EISDIR; sockets (ef_fdopen), and FIFOs and terminals
+ * for reading, are ESPIPE: the loop watches those itself. Numbers belong to this library, they are not descriptors of
+ * the kernel; a fresh process counts 0, 1, 2. Any thread. At once: EFAULT path NULL, ENOENT path empty, ENAMETOOLONG,
+ * EINVAL unknown flags, O_PATH, O_DIRECT or O_DIRECTORY, ENFILE 2^20 files open, ENOMEM, EAGAIN no thread could be
+ * started; and those of ef_port_new when it is the first call. */
 int ef_open(const char *path, int flags, ... /* mode_t mode */);
 
 /* The same with a port, a directory (AT_FDCWD; it is duplicated, so it may be closed after the call) and options (NULL
@@ -338,9 +341,9 @@ int ef_cancel_wait(ef_request *request);
 /* Sets the position, as lseek(2). A file has two positions, as a socket has two streams: reads move one, writes the
  * other, ef_seek sets both (writes accepted before go where they were going; with O_APPEND writes always go to the
  * end). SEEK_CUR counts from the read position, on write-only files from the write position. One reader. The answer is
- * the new position. EINVAL whence or a negative result, EOVERFLOW, EAGAIN the open is not done or the budget is full
- * (EF_READ or, write-only, EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable, or rotated; the errno of the
- * failed open, the error that sticks. */
+ * the new position. EINVAL whence or a negative result, EOVERFLOW more than 2^63 - 2^40, EAGAIN the open is not done or
+ * the budget is full (EF_READ or, write-only, EF_WRITE follows), EBADF, EBUSY, ENOMEM, ESPIPE not seekable, or rotated;
+ * the errno of the failed open, the error that sticks. */
 off_t ef_seek(int fd, off_t offset, int whence);
 
 /* Copies the bytes and returns; they are written out by a background thread when 256 KiB or half the budget have come

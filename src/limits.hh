@@ -40,6 +40,7 @@ constexpr int lane_spans = 2;                       // of a lane in one unit: th
 constexpr std::size_t lane_bytes_least = 32 * 1024; // a lane with less is passed over while others have more
 constexpr int flush_units_a_turn = 64;              // then the file queues again behind the others
 constexpr int iov_max = 1024;
+constexpr std::int64_t position_max = INT64_MAX - (std::int64_t{1} << 40) + 1; // of streams: what is added to it fits
 
 // Reads.
 constexpr int fetch_chunks_max = 8;                  // chunks of one background read

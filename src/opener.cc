@@ -8,6 +8,7 @@
 #include "fetcher.hh"
 #include "flusher.hh"
 #include "lanes.hh"
+#include "limits.hh"
 #include "process.hh"
 #include "reader.hh"
 #include "reopener.hh"
@@ -87,13 +88,15 @@ int learn(file &f) noexcept {
   return 0;
 }
 
-// An adopted descriptor starts where its owner left it.
-void adopt_offset(file &f) noexcept {
+// An adopted descriptor starts where its owner left it; 0 or a negated errno.
+int adopt_offset(file &f) noexcept {
   off_t at = ::lseek(f.osfd, 0, SEEK_CUR);
-  if (at <= 0) return;
+  if (at <= 0) return 0;
+  if (at > limits::position_max) return -EOVERFLOW;
   f.position = at;
   f.write_offset.store(at, std::memory_order_relaxed);
   f.write_base.store(at, std::memory_order_relaxed);
+  return 0;
 }
 
 void run_open(job *j) {
@@ -103,7 +106,7 @@ void run_open(job *j) {
     r = sys->openat(f.dirfd, f.path, f.flags | O_NONBLOCK | O_NOCTTY, f.mode);
     f.osfd = r < 0 ? -1 : r;
   } else {
-    adopt_offset(f);
+    r = adopt_offset(f);
   }
   if (r >= 0) r = learn(f);
   if (r >= 0 && f.can_read) here()->chunks.refill(); // here, so that the first read need not map memory

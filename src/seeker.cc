@@ -2,6 +2,7 @@
 // ef_seek: where the two positions of a file go.
 #include "flusher.hh"
 #include "lanes.hh"
+#include "limits.hh"
 #include "port.hh"
 #include "reader.hh"
 #include "reading_turn.hh"
@@ -91,7 +92,7 @@ off_t seek_file(file &f, off_t offset, int whence) noexcept {
   if (reopening(f)) return wait_while(f, EF_WRITE, reopening); // for writing only; where its bytes go is not known yet
   off_t origin = seek_origin(f, whence), to;
   if (origin < 0) return origin;
-  if (__builtin_add_overflow(origin, offset, &to)) return -EOVERFLOW;
+  if (__builtin_add_overflow(origin, offset, &to) || to > limits::position_max) return -EOVERFLOW;
   if (to < 0) return -EINVAL;
   if (ssize_t r = seek_writes(f, to)) return r;
   if (f.can_read && to != f.position) start_over_at(f, to);
