@@ -228,6 +228,26 @@ void what_is_no_file_is_told_by_its_path(void **) {
   ::close(s);
 }
 
+// The reader goes: EPIPE, told and kept, and no signal.
+void a_pipe_that_loses_its_reader_is_told(void **) {
+  with_a_loop([](loop &l) {
+    const std::string path = in("pipe"), most(200000, 'p');
+    assert_int_equal(::mkfifo(path.c_str(), 0600), 0);
+    const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), fd = l.open(path, O_WRONLY);
+    core::write(fd, most); // more than it holds
+    char b[1000];
+    while (::read(reader, b, sizeof b) < 0) ::usleep(1000);
+    ::close(reader);
+    l.until([&] { return !l.others.empty(); });
+    assert_int_equal(l.others.back().events, EF_ERROR);
+    assert_int_equal(l.others.back().error, EPIPE);
+    FAILS_WITH(ef_write(fd, b, 1), EPIPE);
+    const ef_file_counters c = core::stats(fd);
+    assert_int_equal(c.written + c.lost, most.size());
+    FAILS_WITH(ef_close(fd), EPIPE);
+  });
+}
+
 // ---- Terminals
 
 struct terminal {
@@ -327,6 +347,7 @@ int main() {
       cmocka_unit_test(the_memory_of_the_process_is_a_file),
       cmocka_unit_test(files_without_a_length_are_read_to_their_end),
       cmocka_unit_test(what_is_no_file_is_told_by_its_path),
+      cmocka_unit_test(a_pipe_that_loses_its_reader_is_told),
       cmocka_unit_test(a_terminal_is_written_by_its_path_and_not_read),
       cmocka_unit_test(a_terminal_that_is_stopped_waits_and_one_that_is_gone_is_told),
       cmocka_unit_test(flags_that_cannot_be_are_refused_at_once),

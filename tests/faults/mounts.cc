@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A file system under open files is unmounted lazily, becomes read-only, or is shut down: mounts PLACE DEVICE, with an
-// empty ext4 on DEVICE. What was opened works on as long as the kernel lets it; then its errno is told and sticks. The
-// controls must be found.
+// A file system under open files is unmounted lazily, becomes read-only, or is shut down: mounts PLACE DEVICE RAW, with
+// an empty ext4 on DEVICE, and RAW a device to be written itself. What was opened works on as long as the kernel lets
+// it; then its errno is told and sticks. The controls must be found.
 #include "child.hh"
 
 #include <sys/ioctl.h>
@@ -13,7 +13,7 @@ namespace {
 
 using child::pattern;
 
-std::string device;
+std::string device, raw_device;
 
 void mount_it(unsigned long flags = 0) {
   MUST(::mount(device.c_str(), child::place.c_str(), "ext4", flags, "errors=remount-ro") == 0);
@@ -178,6 +178,40 @@ void shut_down() {
 }
 void a_shut_down_is_told() { writing_ends_with({EIO}, shut_down, false); }
 
+// ---- A disk without a file system
+
+void a_block_device_is_a_file_of_fixed_length() {
+  ef_port *p = child::port_with(EF_ENGINE_AUTO);
+  MUST(ef_port_fd(p) >= 0);
+  const std::string all = pattern(300000);
+  off_t end = 0;
+  for (int cache : {EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT}) {
+    ef_file_options o{};
+    o.size = sizeof o;
+    o.cache = cache;
+    const int fd = ef_openat(p, AT_FDCWD, raw_device.c_str(), O_RDWR, 0, &o);
+    MUST(fd >= 0 && ef_wait(fd, EF_OPEN, 20000) == EF_OPEN);
+    MUST((end = ef_seek(fd, 0, SEEK_END)) == 8 << 20);
+    MUST(ef_seek(fd, end - 300000, SEEK_SET) == end - 300000);
+    child::write(fd, all);
+    MUST(ef_wait(fd, EF_SYNC, 20000) == EF_SYNC);
+    MUST(ef_seek(fd, end - 300000, SEEK_SET) == end - 300000);
+    MUST(child::read_all(fd) == all);
+    ef_request r{};
+    char b[100] = "text";
+    MUST(over(p, r, ef_pread(fd, b, sizeof b, end - 10, &r)) == 10 && std::memcmp(b, all.data() + 299990, 10) == 0);
+    MUST(over(p, r, ef_pread(fd, b, sizeof b, end, &r)) == 0);
+    MUST(over(p, r, ef_pwrite(fd, b, sizeof b, end, &r)) == -ENOSPC);
+    MUST(over(p, r, ef_pwrite(fd, b, 20, end - 10, &r)) == 10);
+    MUST(ef_seek(fd, end, SEEK_SET) == end);
+    child::write(fd, "behind it"); // as on a full disk
+    MUST(ef_wait(fd, EF_SYNC, 20000) < 0 && errno == ENOSPC);
+    MUST(ef_close(fd) == 0 && ef_drain(p, 20000) == 0);
+  }
+  for (ef_event e; ef_port_next(p, &e, 1) == 1;) MUST(e.events & EF_ERROR && e.error == ENOSPC);
+  MUST(ef_port_free(p) == 0);
+}
+
 // ---- Controls
 
 void control_still_held() { // a descriptor that is left
@@ -195,9 +229,10 @@ void control_nothing_gives_up() {
 } // namespace
 
 int main(int argc, char **argv) {
-  if (argc < 3) return 2;
+  if (argc < 4) return 2;
   child::place = argv[1];
   device = argv[2];
+  raw_device = argv[3];
   stress::seed();
   const child::check controls[] = {{"control_still_held", control_still_held},
                                    {"control_nothing_gives_up", control_nothing_gives_up}};
@@ -206,6 +241,7 @@ int main(int argc, char **argv) {
       {"a_remount_is_refused_while_files_are_written", a_remount_is_refused_while_files_are_written},
       {"an_error_that_makes_it_read_only_is_told", an_error_that_makes_it_read_only_is_told},
       {"a_shut_down_is_told", a_shut_down_is_told},
+      {"a_block_device_is_a_file_of_fixed_length", a_block_device_is_a_file_of_fixed_length},
   };
   std::printf("controls, which must fail:\n");
   const bool caught = child::run_all(controls, 30) == 2;
