@@ -93,15 +93,20 @@ int full_pipe(int *reader) {
   int ends[2];
   assert_int_equal(::pipe2(ends, O_CLOEXEC), 0);
   *reader = ends[0];
+  const int own = ::dup(ends[1]);
   ef_file_options o{};
   o.size = sizeof o;
   o.write_buffer_max = 128 << 10;
   const int fd = ef_fdopen(nullptr, ends[1], &o);
   core::wait(fd, EF_OPEN);
   const std::string all(50000, 'x');
-  do {
+  const auto fill = [&] {
     while (ef_write(fd, all.data(), all.size()) > 0) {}
-  } while (ef_wait(fd, EF_WRITE, 50) != 0);
+  };
+  for (pollfd p{own, POLLOUT, 0}; fill(), ::poll(&p, 1, 0) != 0;) ::usleep(1000);
+  do fill(); // nothing leaves the budget any more
+  while (ef_wait(fd, EF_WRITE, 0) != 0);
+  ::close(own);
   return fd;
 }
 
