@@ -37,12 +37,14 @@ template<class Test> void in_each_way(Test test) {
       for (int cache : {EF_CACHE_NORMAL, EF_CACHE_STREAMING, EF_CACHE_DIRECT})
         for (unsigned miss : {0u, 600u}) {
           faulty::now.nowait_miss = miss;
+          faulty::now.memory_shown = miss == 0; // or what lies on tmpfs would never miss
           way w{place + "/f", {}};
           w.options.cache = cache;
           ::unlink(w.path.c_str());
           core::put(w.path, all());
           test(l, w);
           faulty::heal();
+          faulty::now.memory_shown = true;
         }
   });
 }
@@ -235,8 +237,8 @@ void a_log_that_is_cut_goes_on_with_whole_lines(void **) {
 } // namespace
 
 int main() {
+  stress::seed(); // before there are threads
   faulty::install_for_requests();
-  faulty::now.memory_shown = false;
   dir = core::directory();
   memory = core::directory("/dev/shm");
   const CMUnitTest tests[] = {
