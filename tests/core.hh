@@ -100,7 +100,11 @@ inline int wait_for(int fd, unsigned bits) {
     r = ef_wait(fd, bits, ms);
   return r;
 }
-inline void wait(int fd, unsigned bits) { assert_int_equal(wait_for(fd, bits) & bits, bits); }
+inline void wait(int fd, unsigned bits) {
+  const int r = wait_for(fd, bits);
+  if (r < 0) fail_msg("ef_wait: errno %d", errno);
+  assert_int_equal(r & bits, bits);
+}
 // ef_drain, alike.
 inline int drain(ef_port *p) {
   int r = ef_drain(p, patience_ms);

@@ -122,7 +122,7 @@ class requested_file : public modelled_file {
     return std::snprintf(to, size, "%s", f.turned(count).c_str()) < static_cast<int>(size) ? 0 : ENAMETOOLONG;
   }
   void more_options(ef_file_options &o) override {
-    if (reads_ || !writes_ || !named_ || dice_.below(6)) return;
+    if (reads_ || !writes_ || !named_ || dice_.below(3)) return;
     rotates_ = moved_ = true;
     o.rotate_bytes = part_most_ = 1000 + dice_.below(60000);
     o.rotate = turn;

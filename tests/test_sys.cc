@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 namespace {
@@ -50,7 +51,6 @@ STANDS_FOR(int, flock, noexcept, (int fd, int how), (fd, how))
 STANDS_FOR(int, statx, noexcept, (int at, const char *path, int flags, unsigned mask, struct statx *out),
            (at, path, flags, mask, out))
 STANDS_FOR(ssize_t, preadv, , (int fd, const iovec *iov, int count, off_t at), (fd, iov, count, at))
-STANDS_FOR(ssize_t, preadv2, , (int fd, const iovec *iov, int count, off_t at, int flags), (fd, iov, count, at, flags))
 STANDS_FOR(ssize_t, pwritev, , (int fd, const iovec *iov, int count, off_t at), (fd, iov, count, at))
 STANDS_FOR(ssize_t, pwritev2, , (int fd, const iovec *iov, int count, off_t at, int flags), (fd, iov, count, at, flags))
 STANDS_FOR(ssize_t, writev, , (int fd, const iovec *iov, int count), (fd, iov, count))
@@ -73,6 +73,7 @@ extern "C" long syscall(long number, ...) noexcept {
     errno = ENOSYS;
     return -1;
   }
+  if (number == SYS_preadv2 && fails("preadv2")) return -1;
   long a[6];
   va_list all;
   va_start(all, number);

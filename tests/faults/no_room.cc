@@ -91,7 +91,8 @@ void one_cycle(const kind &k, long number, stress::random &dice) {
   assert_int_equal(errno, EAGAIN);
   all.give_way();
   assert_true(disk::eventually([&] { return f.put(5000) == 5000; }));
-  core::wait(f.fd, EF_SYNC);
+  // What was freed may not be there at once.
+  assert_true(disk::eventually([&] { return ef_wait(f.fd, EF_SYNC, core::patience_ms) == EF_SYNC; }));
   assert_int_equal(f.counters().write_trouble, 0);
   disk::close_whole(f, disk::at);
   disk::close_whole(other, disk::healthy);
