@@ -154,6 +154,7 @@ void everything_begins_afterwards() {
 
 void control_one_thread_alone() {
   prepare();
+  opening_works("open/new", "text", nullptr); // our threads are there, or they would be made with the new ones
   MUST(::syscall(SYS_setresuid, nobody, nobody, nobody) == 0);
   opening_is_refused("secret", O_RDONLY, nullptr);
 }
