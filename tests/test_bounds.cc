@@ -187,6 +187,52 @@ void a_hung_file_holds_no_other(void **) {
   }
 }
 
+int threads_called(const std::string &name) {
+  int n = 0;
+  DIR *tasks = ::opendir("/proc/self/task");
+  assert_non_null(tasks);
+  for (const dirent *d; (d = ::readdir(tasks));)
+    n += core::contents(std::string("/proc/self/task/") + d->d_name + "/comm") == name + "\n";
+  ::closedir(tasks);
+  return n;
+}
+
+// Of many reads that hang some wait for a thread.
+void threads_are_bounded(void **) {
+  core::put(dir + "/many", core::pattern(100));
+  faulty::now.nowait_miss = faulty::now.delay = 1024;
+  faulty::now.delay_us = 300'000;
+  std::vector<int> fds;
+  for (int i = 0; i < 100; ++i) fds.push_back(core::open(dir + "/many", O_RDONLY, {}, port));
+  int most = 0;
+  for (int ms = 0; ms < 300; ms += 5) {
+    most = std::max(most, threads_called("efio-read"));
+    ::usleep(5000);
+  }
+  assert_in_range(most, ef::limits::readers_base + 1, ef::limits::readers_most);
+  faulty::heal();
+  for (int fd : fds) assert_int_equal(ef_close(fd), 0);
+  assert_int_equal(core::drain(port), 0);
+}
+
+void read_ahead_is_bounded(void **) {
+  const std::string all = core::pattern(4 << 20);
+  core::put(dir + "/ahead", all);
+  faulty::now.nowait_none = 1;
+  ef_file_options o{};
+  o.read_ahead_max = 128 * 1024;
+  const int fd = core::open(dir + "/ahead", O_RDONLY, o, port);
+  std::string got, b(10'000, 0);
+  while (got.size() < all.size()) {
+    const ssize_t n = ef_read(fd, b.data(), b.size());
+    if (n < 0) core::wait(fd, EF_READ);
+    got.append(b, 0, n < 0 ? 0 : static_cast<std::size_t>(n));
+    assert_true(core::stats(fd).read_background <= got.size() + 3 * o.read_ahead_max / 2);
+  }
+  assert_true(got == all);
+  core::close(fd, port);
+}
+
 } // namespace
 
 int main() {
@@ -201,6 +247,8 @@ int main() {
       TEST(a_drop_for_want_of_chunks_is_marked_at_once),
       TEST(chunks_without_memory_behind_them_count_as_room),
       TEST(a_hung_file_holds_no_other),
+      TEST(threads_are_bounded),
+      TEST(read_ahead_is_bounded),
   };
   int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
   ::unlink("/dev/shm/efio-hog");

@@ -50,6 +50,7 @@ void a_line_is_durable_after_a_sync_and_not_before(void **) {
     core::wait(fd, EF_SYNC);
     assert_int_equal(ef_synced_up_to(fd, others), 1);
     assert_int_equal(ef_synced_up_to(fd, third), 1);
+    assert_int_equal(ef_synced_up_to(fd, put(fd, "\n")), 0); // each byte of it
     FAILS_WITH(ef_synced_up_to(fd, order == EF_ORDER_CALL ? std::uint64_t{1} << 56 : 1), EINVAL);
     core::close(fd);
     FAILS_WITH(ef_synced_up_to(fd, first), EBADF);

@@ -92,6 +92,35 @@ void a_terminal_is_written(void **) {
   ::close(terminal);
 }
 
+// Neither the age of its bytes nor a call has to come for that; and a sync means all of them.
+void a_pipe_that_was_full_is_written_soon(void **) {
+  int ends[2];
+  assert_int_equal(::pipe2(ends, O_CLOEXEC), 0);
+  ef_file_options o{};
+  o.size = sizeof o;
+  o.flush_interval_ms = 3600'000;
+  const int fd = ef_fdopen(port, ends[1], &o);
+  core::wait(fd, EF_OPEN);
+  const std::string all = core::pattern(300'000);
+  core::write(fd, all);
+  assert_int_equal(ef_sync(fd), 0);
+  assert_int_equal(core::next(port, 100).events, 0); // nobody has read yet
+  std::string got;
+  char b[4096];
+  for (pollfd q{ends[0], POLLIN, 0}; got.size() < all.size();) {
+    assert_int_equal(::poll(&q, 1, core::patience_ms), 1);
+    const ssize_t n = ::read(ends[0], b, sizeof b);
+    assert_true(n > 0);
+    got.append(b, static_cast<std::size_t>(n));
+  }
+  assert_true(got == all);
+  const ef_event e = core::next(port);
+  assert_int_equal(e.events, EF_SYNC);
+  assert_int_equal(e.error, 0);
+  core::close(fd, port);
+  ::close(ends[0]);
+}
+
 void advice_is_checked(void **) {
   core::put(dir + "/read", "text");
   const int fd = core::open(dir + "/read", O_RDONLY, {}, port),
@@ -164,6 +193,7 @@ int main() {
       TEST(each_option_has_its_bounds),
       TEST(what_is_no_file_is_told),
       TEST(a_terminal_is_written),
+      TEST(a_pipe_that_was_full_is_written_soon),
       TEST(advice_is_checked),
       TEST(a_port_of_the_parent_is_of_no_use),
       TEST(ports_are_asked_for_what_they_can_tell),

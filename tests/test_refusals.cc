@@ -16,13 +16,13 @@ ef_port *port;
 constexpr int real = 1;
 struct answers {
   std::atomic<int> dontcache{real}, direct_open{real}, alignment{real}, share{real}, stat{real}, facts{real},
-      allocate{real}, enter{real}, close_of_copies{0};
+      allocate{real}, enter{real}, nowait{real}, close_of_copies{0};
   std::atomic<long> enters_before{0}, dropped{0}, drops{0}, unaligned{0}, allocations{0};
 } now;
 
 void as_it_is() {
   now.dontcache = now.direct_open = now.alignment = now.share = now.stat = now.facts = now.allocate = now.enter = real;
-
+  now.nowait = real;
   now.close_of_copies = 0;
   now.enters_before = now.dropped = now.drops = now.unaligned = now.allocations = 0;
   faulty::heal();
@@ -36,6 +36,9 @@ ssize_t preadv_with_as_planned(int fd, const iovec *iov, int count, off_t at, in
   if (!(flags & RWF_DONTCACHE)) return faulty::table.preadv_with(fd, iov, count, at, flags);
   if (now.dontcache != real) return now.dontcache;
   return faulty::table.preadv_with(fd, iov, count, at, flags & ~RWF_DONTCACHE); // older kernels do not know it
+}
+ssize_t preadv_nowait_as_planned(int fd, const iovec *iov, int count, off_t at) {
+  return now.nowait != real ? now.nowait.load() : faulty::table.preadv_nowait(fd, iov, count, at);
 }
 int advise_as_planned(int fd, off_t at, off_t bytes, int advice) {
   if (advice == POSIX_FADV_DONTNEED) {
@@ -119,6 +122,22 @@ void a_stream_drops_what_is_behind_it_with_or_without_the_kernel_s_help(void **)
   const ef_file_counters c = read_through(dir + "/s", all, EF_CACHE_STREAMING, 1 << 20);
   assert_int_equal(c.cache, EF_CACHE_NORMAL);
   assert_int_equal(now.drops, 0);
+}
+
+// Some kernels answer an inline read with 0 before the end.
+void an_early_end_is_not_believed(void **) {
+  const std::string all = core::pattern(300000);
+  core::put(dir + "/e", all);
+  now.nowait = 0;
+  for (std::size_t piece : {100, 10000}) {
+    const int fd = core::open(dir + "/e", O_RDONLY, {}, port);
+    core::wait(fd, EF_OPEN);
+    assert_true(core::read_all(fd, piece) == all);
+    char b[10];
+    FAILS_WITH(ef_pread(fd, b, sizeof b, 5, nullptr), EAGAIN);
+    assert_int_equal(ef_pread(fd, b, sizeof b, static_cast<off_t>(all.size()), nullptr), 0);
+    core::close(fd, port);
+  }
 }
 
 void a_file_that_cannot_be_read_past_the_cache_is_read_through_it(void **) {
@@ -274,6 +293,7 @@ int main() {
   faulty::install([](ef::sys_table &t) {
     t.openat = openat_as_planned;
     t.preadv_with = preadv_with_as_planned;
+    t.preadv_nowait = preadv_nowait_as_planned;
     t.advise = advise_as_planned;
     t.facts = facts_as_planned;
     t.stat_now = stat_as_planned;
@@ -292,6 +312,7 @@ int main() {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
   const CMUnitTest tests[] = {
       TEST(a_stream_drops_what_is_behind_it_with_or_without_the_kernel_s_help),
+      TEST(an_early_end_is_not_believed),
       TEST(a_file_that_cannot_be_read_past_the_cache_is_read_through_it),
       TEST(space_that_is_not_given_ahead_is_no_trouble),
       TEST(a_file_that_nothing_is_known_of_is_not_open),

@@ -86,6 +86,20 @@ void a_full_disk_keeps_bytes_and_resumes(void **) {
   for (int e : {ENOSPC, EDQUOT, EFBIG}) no_space_is_told_and_passes(e);
 }
 
+void a_budget_holds_what_it_says(void **) {
+  faulty::now.write_errno = ENOSPC;
+  ef_file_options o{};
+  o.write_buffer_max = 256 * 1024;
+  int fd = core::open(dir + "/budget", O_WRONLY | O_CREAT, o, port);
+  const std::string all = core::pattern(256 * 1024);
+  for (std::size_t at = 0; at < all.size(); at += EF_ATOMIC)
+    assert_int_equal(ef_write(fd, all.data() + at, EF_ATOMIC), EF_ATOMIC);
+  FAILS_WITH(ef_write(fd, all.data(), EF_ATOMIC), EAGAIN);
+  faulty::heal();
+  core::close(fd, port);
+  assert_true(core::contents(dir + "/budget") == all);
+}
+
 void closing_on_a_full_disk_gives_up_and_says_so(void **) {
   int fd = core::open("/dev/full", O_WRONLY, {}, port);
   core::write(fd, "into nothing");
@@ -283,6 +297,7 @@ int main() {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_test, end_test)
   const CMUnitTest tests[] = {
       TEST(a_full_disk_keeps_bytes_and_resumes),
+      TEST(a_budget_holds_what_it_says),
       TEST(trouble_that_passed_keeps_its_name),
       TEST(closing_on_a_full_disk_gives_up_and_says_so),
       TEST(a_sync_of_a_file_that_cannot_be_opened_tells_why),
