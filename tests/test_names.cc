@@ -106,11 +106,32 @@ void use_and_close(int at) {
 void all_descriptors_go_with_the_file(void **) {
   const int at = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   assert_true(at >= 0);
+  assert_true(ef_port_fd(port) >= 0); // the port's own
   use_and_close(at);
   const int before = descriptors();
   for (int i = 0; i < 3; ++i) use_and_close(at);
   assert_int_equal(descriptors(), before);
   ::close(at);
+}
+
+void a_write_at_an_offset_of_a_log_needs_a_descriptor(void **) {
+  const int fd = open_file(O_WRONLY | O_CREAT | O_APPEND);
+  assert_true(ef_port_fd(port) >= 0);
+  rlimit all, few;
+  assert_int_equal(::getrlimit(RLIMIT_NOFILE, &all), 0);
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(next);
+  few = {static_cast<rlim_t>(next), all.rlim_max};
+  assert_int_equal(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  ef_request q{};
+  FAILS_WITH(ef_pwrite(fd, "x", 1, 3, &q), EINPROGRESS);
+  const int error = core::next(port).error;
+  assert_int_equal(::setrlimit(RLIMIT_NOFILE, &all), 0);
+  assert_int_equal(error, EMFILE);
+  FAILS_WITH(ef_pwrite(fd, "x", 1, 3, &q), EINPROGRESS);
+  assert_int_equal(core::next(port).error, 0);
+  core::close(fd, port);
+  assert_true(core::contents(dir + "/log") == std::string("\0\0\0x", 4));
 }
 
 } // namespace
@@ -121,7 +142,7 @@ int main() {
   const CMUnitTest tests[] = {
       TEST(a_new_name_is_synced_once),          TEST(an_old_name_is_not_synced),
       TEST(the_names_of_a_rotation_are_synced), TEST(a_name_that_is_not_durable_is_told),
-      TEST(all_descriptors_go_with_the_file),
+      TEST(all_descriptors_go_with_the_file),   TEST(a_write_at_an_offset_of_a_log_needs_a_descriptor),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -187,6 +187,34 @@ static void on_poll_close_all(ef_uv_file_t *f, int status, int events) {
   for (int i = 0; i < group.count; ++i) ef_uv_close(&group.files[i], on_closed);
 }
 
+/* Whatever else happens to the file: what was accepted is written first. */
+static void the_close_callback_comes_after_the_last_byte(void **state) {
+  (void)state;
+  enum { bytes = 300000 };
+  static char data[bytes];
+  int ends[2];
+  ef_uv_file_t f;
+  ef_uv_req_t s;
+  fill_bytes(data, bytes, 0, 3);
+  uv_buf_t b = uv_buf_init(data, bytes);
+  assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+  assert_int_equal(ef_uv_fdopen(&loop, &f, ends[1], NULL), 0);
+  assert_int_equal(ef_uv_try_write(&f, &b, 1), bytes);
+  assert_int_equal(ef_uv_sync(&s, &f, on_canceled), 0);
+  canceled = 0;
+  ef_uv_close(&f, on_closed);
+  for (uint64_t end = now_ms() + 100; now_ms() < end;) uv_run(&loop, UV_RUN_NOWAIT);
+  assert_int_equal(canceled, 1);
+  assert_int_equal(closed, 0);
+  size_t got = 0;
+  for (ssize_t n; (n = read(ends[0], data, bytes)) > 0; got += (size_t)n)
+    assert_true(bytes_are(data, (size_t)n, got, 3));
+  assert_int_equal(got, bytes);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(closed, 1);
+  close(ends[0]);
+}
+
 static void files_close_each_other_in_their_callbacks(void **state) {
   (void)state;
   for (int turn = 0; turn < 50; ++turn) {
@@ -342,17 +370,12 @@ static void a_fork_child_can_close_its_files_and_open_new_ones(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(an_open_file_does_not_hold_the_loop),
-      TEST(reading_and_polling_hold_it_unless_unreffed),
-      TEST(a_request_holds_the_loop_of_an_unreffed_file),
-      TEST(closing_cancels_requests_and_keeps_accepted_bytes),
-      TEST(the_close_callback_knows_what_was_lost),
-      TEST(files_close_each_other_in_their_callbacks),
-      TEST(a_file_may_be_opened_again_in_its_close_callback),
-      TEST(a_file_may_be_closed_in_a_request_callback),
-      TEST(own_handles_exist_only_while_files_are_open),
-      TEST(loops_come_and_go_at_the_same_address),
-      TEST(a_fork_child_can_close_its_files_and_open_new_ones),
+      TEST(an_open_file_does_not_hold_the_loop),          TEST(reading_and_polling_hold_it_unless_unreffed),
+      TEST(a_request_holds_the_loop_of_an_unreffed_file), TEST(closing_cancels_requests_and_keeps_accepted_bytes),
+      TEST(the_close_callback_knows_what_was_lost),       TEST(the_close_callback_comes_after_the_last_byte),
+      TEST(files_close_each_other_in_their_callbacks),    TEST(a_file_may_be_opened_again_in_its_close_callback),
+      TEST(a_file_may_be_closed_in_a_request_callback),   TEST(own_handles_exist_only_while_files_are_open),
+      TEST(loops_come_and_go_at_the_same_address),        TEST(a_fork_child_can_close_its_files_and_open_new_ones),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_unmake);
 }

@@ -287,6 +287,8 @@ static void overlapping_syncs_are_each_told(void **state) {
   syncs_done = 0;
   char data[100];
   for (int i = 0; i < requests; ++i) {
+    /* Then the event of those before is on its way when the next one is asked for. */
+    if (i % 3 == 0 && i > 0) assert_int_equal(ef_wait(f.fd, EF_SYNC, 20000), EF_SYNC);
     fill_bytes(data, sizeof data, (uint64_t)i * 100, 6);
     uv_buf_t b = uv_buf_init(data, sizeof data);
     assert_int_equal(ef_uv_try_write(&f, &b, 1), 100);
