@@ -15,6 +15,7 @@
 ## fuzz            libFuzzer makes sequences of calls that a model checks; FUZZ_SECONDS=60
 ## check-everywhere  the tests on files, on each file system and without io_uring (root)
 ## check-faults    the library's promises while power, disks and memory fail (root); EFIO_LONG=1 for hours
+## check-defects   puts defects into the library, each of which a test has to notice; DEFECTS='name ...'
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
 ## bench           side-by-side measurements; BENCH_ARGS=--help tells the options. As root it installs other loggers
@@ -33,8 +34,8 @@ MAKEFLAGS += -r --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-CHECKS := check check-quick check-long check-one-core check-yields check-everywhere check-faults check-asan \
-  check-ubsan check-tsan coverage valgrind analyse fuzz
+CHECKS := check check-quick check-long check-one-core check-yields check-everywhere check-faults check-defects \
+  check-asan check-ubsan check-tsan coverage valgrind analyse fuzz
 PLAIN := help setup clean
 CONFIG ?= $(B)/config.mk
 

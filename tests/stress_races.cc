@@ -57,6 +57,43 @@ void waiting_keeps_nobody_from_reading(void **) {
   }
 }
 
+// Who waits for an open that is just ending hears of it: nothing else happens to such a file.
+void the_end_of_an_open_is_not_missed(void **) {
+  faulty::heal();
+  stress::random dice(faulty::seed());
+  for (long i = 0, opens = core::amount(20000, 1000000); i < opens; ++i) {
+    const int fd = core::open("/dev/null", O_WRONLY);
+    for (auto spin = dice.below(4000); spin > 0; --spin) asm volatile("" ::: "memory");
+    require(ef_wait(fd, EF_OPEN, core::patience_ms / 4) == EF_OPEN, "opened");
+    core::close(fd);
+  }
+}
+
+// Who is refused, and waits for the event, hears of a fetch that has just ended.
+void the_end_of_a_fetch_is_not_missed(void **) {
+  faulty::heal();
+  faulty::now.nowait_none = 1;
+  const std::string all = core::pattern(4 << 20);
+  core::put(dir + "/fetched", all);
+  ef_port *p = ef_port_new(nullptr);
+  ef_file_options o{};
+  o.pattern = EF_PATTERN_SEQUENTIAL;
+  stress::random dice(faulty::seed());
+  char b[8192];
+  for (long i = 0, runs = core::amount(100, 5000); i < runs; ++i) {
+    const int fd = core::open(dir + "/fetched", O_RDONLY, o, p);
+    std::string got;
+    for (ssize_t r; (r = ef_read(fd, b, sizeof b)) != 0;) {
+      if (r > 0) got.append(b, static_cast<std::size_t>(r));
+      for (auto spin = dice.below(300); spin > 0; --spin) asm volatile("" ::: "memory");
+      if (r < 0) require(core::next(p, core::patience_ms / 4).events == EF_READ, "readable");
+    }
+    require(got == all, "the bytes of the file");
+    core::close(fd, p);
+  }
+  require(ef_port_free(p) == 0, "ef_port_free");
+}
+
 // The age of bytes is looked at while the next ones come in: they are written by their age, whatever the order.
 void bytes_that_come_while_others_age_are_written_by_their_age(void **) {
   faulty::heal();
@@ -293,6 +330,8 @@ int main(int, char **argv) {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_fetch_that_ends_between_two_looks_loses_no_byte),
       cmocka_unit_test(waiting_keeps_nobody_from_reading),
+      cmocka_unit_test(the_end_of_an_open_is_not_missed),
+      cmocka_unit_test(the_end_of_a_fetch_is_not_missed),
       cmocka_unit_test(bytes_that_come_while_others_age_are_written_by_their_age),
       cmocka_unit_test(ports_end_while_they_are_swept),
       cmocka_unit_test(no_end_is_swept_away),

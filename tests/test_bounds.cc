@@ -28,7 +28,8 @@ void closing_gives_back_what_was_fetched_and_not_read(void **) {
     core::wait(fd, EF_OPEN);
     char b[10];
     FAILS_WITH(ef_read(fd, b, sizeof b), EAGAIN);
-    if (i % 2) core::wait(fd, EF_READ); // closed while the fetch runs, and when it is over
+    if (i % 2) core::wait(fd, EF_READ); // closed while the fetch runs, when it is over, and when a part was read
+    if (i % 4 == 3) assert_int_equal(ef_read(fd, b, sizeof b), sizeof b);
     core::close(fd, port);
     if (i == 20) before = pool_bytes();
   }
@@ -91,7 +92,9 @@ void fill_the_pool(const int *all) {
 void a_writer_refused_for_want_of_chunks_is_told_when_one_is_back(void **) {
   int all[] = {hog(), hog()};
   fill_the_pool(all);
-  int fd = core::open(dir + "/small", O_WRONLY | O_CREAT, {}, port);
+  ef_file_options o{};
+  o.flush_interval_ms = 3600000; // room comes from the others alone
+  int fd = core::open(dir + "/small", O_WRONLY | O_CREAT, o, port);
   core::wait(fd, EF_OPEN);
   std::string block(50000, 'y');
   FAILS_WITH(ef_write(fd, block.data(), block.size()), EAGAIN);
@@ -187,6 +190,26 @@ void a_hung_file_holds_no_other(void **) {
   }
 }
 
+// Whatever the disk does: who waits in another thread is told at once.
+void a_close_ends_every_wait(void **) {
+  for (unsigned bit : {EF_WRITE, EF_SYNC}) {
+    ef_file_options o{};
+    o.write_buffer_max = 128 * 1024;
+    const int fd = core::open(dir + "/closed", O_WRONLY | O_CREAT, o, port);
+    core::wait(fd, EF_OPEN);
+    faulty::now.hung = faulty::every_file;
+    fill(fd);
+    std::atomic<int> said{0};
+    std::thread waiter([&] { said = ef_wait(fd, bit, core::patience_ms / 2) < 0 ? errno : -1; });
+    ::usleep(50'000); // it waits
+    assert_int_equal(ef_close(fd), 0);
+    waiter.join();
+    assert_int_equal(said, EBADF);
+    faulty::heal();
+    assert_int_equal(core::drain(port), 0);
+  }
+}
+
 int threads_called(const std::string &name) {
   int n = 0;
   DIR *tasks = ::opendir("/proc/self/task");
@@ -247,6 +270,7 @@ int main() {
       TEST(a_drop_for_want_of_chunks_is_marked_at_once),
       TEST(chunks_without_memory_behind_them_count_as_room),
       TEST(a_hung_file_holds_no_other),
+      TEST(a_close_ends_every_wait),
       TEST(threads_are_bounded),
       TEST(read_ahead_is_bounded),
   };

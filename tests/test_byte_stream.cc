@@ -274,10 +274,47 @@ void the_flag_is_raised_by_one_of_the_two(void **) {
   holds<raised_flag>("raised_flag", {.preemptions = 3, .stale = 2});
 }
 
+struct nobody { // as a pool: no chunk is owned
+  static std::uint64_t self() { return 1; }
+  static bool owner_store(std::atomic<std::uint64_t> &, std::uint64_t, std::uint64_t) { return false; }
+  static void barrier() {}
+};
+
+// Neither the last byte nor the last record.
+void nothing_passes_the_end_of_a_chunk(void **) {
+  using ops = ef::chunk_writing<nobody>;
+  std::atomic<std::uint64_t> slots[4]{};
+  unsigned char bytes[8];
+  ef::stream_chunk<std::atomic> c{};
+  c.index = 1;
+  c.bytes_max = sizeof bytes;
+  c.records_max = 4;
+  c.data = bytes;
+  c.slots = slots;
+  ops::reservation r{};
+  const auto reserve = [&](std::uint32_t n) {
+    const std::uint64_t generation = ef::chunk_word::generation_of(c.state.load(std::memory_order_relaxed));
+    return ops::reserve(&c, ef::chunk_word::link(generation, c.index), n, &r);
+  };
+  ef::chunk_begin(c, 2, -1);
+  assert_false(reserve(7));
+  assert_true(reserve(6));
+  assert_ptr_equal(r.data, bytes + 2);
+  assert_int_equal(r.end, 8);
+  assert_false(reserve(1));
+  ef::chunk_begin(c, 1, -1);
+  for (std::uint32_t i = 1; i < 4; ++i) {
+    assert_true(reserve(1));
+    assert_int_equal(r.record, i);
+  }
+  assert_false(reserve(1));
+}
+
 } // namespace
 
 int main() {
   const CMUnitTest tests[] = {
+      cmocka_unit_test(nothing_passes_the_end_of_a_chunk),
       cmocka_unit_test(one_thread_gets_its_bytes_back),
       cmocka_unit_test(two_writers_and_a_flusher),
       cmocka_unit_test(two_writers_on_weak_memory),

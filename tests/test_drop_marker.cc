@@ -219,7 +219,15 @@ void the_host_may_want_no_line(void **) {
   h.answer = 0;
   faulty::now.hung = faulty::every_file;
   const int fd = open_log("none", &h, EF_ORDER_CALL);
-  const std::string all = overfill(fd, 4);
+  std::string all = overfill(fd, 4);
+  for (std::size_t round = 2, first = all.size(); round < 8; ++round) { // what was to hold the line is given back
+    faulty::now.hung = -1;
+    await([&] { return core::stats(fd).written == all.size(); });
+    faulty::now.hung = faulty::every_file;
+    const std::string more = overfill(fd, 4 * round);
+    assert_true(more.size() >= first / 2);
+    all += more;
+  }
   faulty::now.hung = -1;
   core::close(fd);
   assert_true(core::contents(dir + "/none") == all);

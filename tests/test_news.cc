@@ -86,6 +86,24 @@ void watch_reports_or_arms_once(void **) {
   core::close(fd, port);
 }
 
+// Whoever takes fewer events than there are needs no other sign.
+void what_is_left_on_the_queue_is_told_again(void **) {
+  pollfd bell{ef_port_fd(port), POLLIN, 0};
+  int fd[3];
+  for (int &f : fd) {
+    f = core::open(dir + "/left", O_WRONLY | O_CREAT, {}, port);
+    assert_int_equal(ef_sync(f), 0);
+    core::wait(f, EF_SYNC);
+  }
+  for (int i = 0; i < 3; ++i) {
+    ef_event e{};
+    assert_int_equal(::poll(&bell, 1, core::patience_ms), 1);
+    assert_int_equal(ef_port_next(port, &e, 1), 1);
+    assert_int_equal(e.events, EF_SYNC);
+  }
+  for (int f : fd) core::close(f, port);
+}
+
 void disarming_takes_back_what_was_not_taken(void **) {
   core::put(dir + "/d", "text");
   faulty::now.nowait_miss = 1024;
@@ -266,6 +284,7 @@ int main() {
       TEST(each_eagain_of_a_read_is_followed_by_one_event),
       TEST(each_eagain_of_a_write_is_followed_by_one_event),
       TEST(watch_reports_or_arms_once),
+      TEST(what_is_left_on_the_queue_is_told_again),
       TEST(disarming_takes_back_what_was_not_taken),
       TEST(sync_and_close_tell_once),
       TEST(the_wake_comes_once_for_many_events),

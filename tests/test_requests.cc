@@ -114,6 +114,7 @@ void what_only_a_ring_answers_is_no_error(void **) {
       IN_PROGRESS(many.back()->pread(fd, i * 5003));
     }
     l.until_all_over(many);
+    for (auto &r : many) assert_int_equal(r->q.result, 5000);
     for (int i = 0; i < 200; ++i) assert_true(many[i]->bytes == all.substr(static_cast<std::size_t>(i) * 5003, 5000));
     l.close(fd);
   });

@@ -163,6 +163,26 @@ void a_closed_file_ends_after_its_requests(void **) {
   });
 }
 
+// Also where the file was on the queue before them.
+void the_end_of_a_file_does_not_overtake_its_requests(void **) {
+  requests::on_each_engine([&](loop &l) {
+    const int fd = core::open(dir + "/early", O_RDWR | O_CREAT | O_TRUNC, {}, l.port);
+    assert_int_equal(ef_watch(fd, EF_OPEN, nullptr), 0);
+    core::wait(fd, EF_OPEN);
+    one write(3000);
+    IN_PROGRESS(write.pwrite(fd, 5));
+    assert_int_equal(ef_drain(l.port, core::patience_ms), 0);
+    l.closed = {fd};
+    assert_int_equal(ef_watch(fd, EF_CLOSE, nullptr), 0);
+    assert_int_equal(ef_close(fd), 0);
+    assert_int_equal(ef_drain(l.port, core::patience_ms), 0);
+    ef_event e{};
+    assert_int_equal(ef_port_next(l.port, &e, 1), 1);
+    assert_int_equal(e.events, EF_REQUEST);
+    l.until([&] { return l.closed.empty(); });
+  });
+}
+
 void requests_of_an_abandoned_port_end_unheard(void **) {
   for (int e : requests::engines) {
     for (int round = 0; round < 20; ++round) {
@@ -303,6 +323,7 @@ int main() {
       cmocka_unit_test(a_notify_function_has_the_ends),
       cmocka_unit_test(a_notify_function_begins_the_next_one),
       cmocka_unit_test(a_closed_file_ends_after_its_requests),
+      cmocka_unit_test(the_end_of_a_file_does_not_overtake_its_requests),
       cmocka_unit_test(requests_of_an_abandoned_port_end_unheard),
       cmocka_unit_test(another_thread_drains_when_nothing_is_under_way),
       cmocka_unit_test(the_owner_s_end_ends_its_requests),

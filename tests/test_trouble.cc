@@ -69,6 +69,9 @@ void no_space_is_told_and_passes(int error) {
   ef_event e = expect(EF_ERROR);
   assert_int_equal(e.error, error);
   assert_int_equal(core::stats(fd).write_trouble, error);
+  const std::uint64_t tries = core::stats(fd).flushes;
+  for (int ms = 0; core::stats(fd).flushes < tries + 3 && ms < core::patience_ms; ++ms) ::usleep(1000);
+  assert_true(core::nothing_more(port)); // it is told once
   assert_int_equal(core::stats(fd).error, 0);
   assert_int_equal(core::stats(fd).lost, 0);
   assert_int_equal(ef_sync(fd), 0);
@@ -98,6 +101,13 @@ void a_budget_holds_what_it_says(void **) {
   faulty::heal();
   core::close(fd, port);
   assert_true(core::contents(dir + "/budget") == all);
+  // Of a larger call it takes what it holds, and says so.
+  faulty::now.write_errno = ENOSPC;
+  fd = core::open(dir + "/part", O_WRONLY | O_CREAT, o, port);
+  assert_int_equal(ef_write(fd, (all + all).data(), 2 * all.size()), all.size());
+  faulty::heal();
+  core::close(fd, port);
+  assert_true(core::contents(dir + "/part") == all);
 }
 
 void closing_on_a_full_disk_gives_up_and_says_so(void **) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Part of the Makefile: coverage, valgrind, analyse, fuzz and check-yields, which look at the library by way of other
-# tools.
+# tools, and check-defects, which looks at the tests.
 
 # COVERAGE=1: a build that counts (see coverage), as it is written: nothing inlined, nothing left out.
 ifdef COVERAGE
@@ -64,3 +64,7 @@ check-yields: $(CONFIG)
 	@+$(MAKE) -f $(S)/Makefile B=$(B)/yields CONFIG=$(CONFIG) YIELDS=1 yielded
 yielded: $(sort $(STRESS) $(READING))
 	@for seed in $$(seq $(SEEDS)); do echo "seed $$seed"; EFIO_SEED=$$seed $(runner) $^ || exit 1; done
+
+# DEFECTS='name ...' puts in only these; JOBS=n at a time.
+check-defects: build-tests
+	@$(export_all) DEFECTS='$(DEFECTS)' $(S)/tools/defects.sh
