@@ -220,7 +220,7 @@ void the_host_may_want_no_line(void **) {
   faulty::now.hung = faulty::every_file;
   const int fd = open_log("none", &h, EF_ORDER_CALL);
   std::string all = overfill(fd, 4);
-  for (std::size_t round = 2, first = all.size(); round < 8; ++round) { // what was to hold the line is given back
+  for (std::size_t round = 2, first = all.size(); round < 14; ++round) { // what was to hold the line is given back
     faulty::now.hung = -1;
     await([&] { return core::stats(fd).written == all.size(); });
     faulty::now.hung = faulty::every_file;

@@ -17,12 +17,14 @@ constexpr int real = 1;
 struct answers {
   std::atomic<int> dontcache{real}, direct_open{real}, alignment{real}, share{real}, stat{real}, facts{real},
       allocate{real}, enter{real}, nowait{real}, close_of_copies{0};
+  std::atomic<off_t> bad_from{0};
   std::atomic<long> enters_before{0}, dropped{0}, drops{0}, unaligned{0}, allocations{0};
 } now;
 
 void as_it_is() {
   now.dontcache = now.direct_open = now.alignment = now.share = now.stat = now.facts = now.allocate = now.enter = real;
   now.nowait = real;
+  now.bad_from = 0;
   now.close_of_copies = 0;
   now.enters_before = now.dropped = now.drops = now.unaligned = now.allocations = 0;
   faulty::heal();
@@ -39,6 +41,9 @@ ssize_t preadv_with_as_planned(int fd, const iovec *iov, int count, off_t at, in
 }
 ssize_t preadv_nowait_as_planned(int fd, const iovec *iov, int count, off_t at) {
   return now.nowait != real ? now.nowait.load() : faulty::table.preadv_nowait(fd, iov, count, at);
+}
+ssize_t preadv_as_planned(int fd, const iovec *iov, int count, off_t at) {
+  return now.bad_from && at >= now.bad_from ? -EIO : faulty::table.preadv(fd, iov, count, at);
 }
 int advise_as_planned(int fd, off_t at, off_t bytes, int advice) {
   if (advice == POSIX_FADV_DONTNEED) {
@@ -138,6 +143,33 @@ void an_early_end_is_not_believed(void **) {
     assert_int_equal(ef_pread(fd, b, sizeof b, static_cast<off_t>(all.size()), nullptr), 0);
     core::close(fd, port);
   }
+}
+
+// However much was read ahead.
+void an_error_ahead_comes_after_the_bytes_before_it(void **) {
+  const std::string all = core::pattern(2 << 20);
+  core::put(dir + "/a", all);
+  faulty::now.nowait_none = 1;
+  for (int flags : {O_RDONLY, O_RDWR})
+    for (int i = 0; i < 20; ++i) {
+      ef_file_options o{};
+      o.pattern = EF_PATTERN_SEQUENTIAL;
+      now.bad_from = 500'000;
+      const int fd = core::open(dir + "/a", flags, o, port);
+      std::string got, b(10'000, 0);
+      for (ssize_t n;;) {
+        n = ef_read(fd, b.data(), b.size());
+        if (n < 0 && errno == EAGAIN) core::wait(fd, EF_READ);
+        if (n < 0 && errno != EAGAIN) break;
+        if (i % 2 && n < 0) ::usleep(2000); // the next ones have ended, too
+        got.append(b, 0, n < 0 ? 0 : static_cast<std::size_t>(n));
+      }
+      assert_int_equal(errno, EIO);
+      assert_true(got.size() >= 500'000 && got == all.substr(0, got.size()));
+      now.bad_from = 0;
+      assert_true(got + core::read_all(fd) == all);
+      core::close(fd, port);
+    }
 }
 
 void a_file_that_cannot_be_read_past_the_cache_is_read_through_it(void **) {
@@ -293,6 +325,7 @@ int main() {
   faulty::install([](ef::sys_table &t) {
     t.openat = openat_as_planned;
     t.preadv_with = preadv_with_as_planned;
+    t.preadv = preadv_as_planned;
     t.preadv_nowait = preadv_nowait_as_planned;
     t.advise = advise_as_planned;
     t.facts = facts_as_planned;
@@ -313,6 +346,7 @@ int main() {
   const CMUnitTest tests[] = {
       TEST(a_stream_drops_what_is_behind_it_with_or_without_the_kernel_s_help),
       TEST(an_early_end_is_not_believed),
+      TEST(an_error_ahead_comes_after_the_bytes_before_it),
       TEST(a_file_that_cannot_be_read_past_the_cache_is_read_through_it),
       TEST(space_that_is_not_given_ahead_is_no_trouble),
       TEST(a_file_that_nothing_is_known_of_is_not_open),

@@ -144,6 +144,19 @@ void what_the_kernel_does_not_take_now_is_handed_over_later(void **) {
       l.until_all_over(b);
       for (size_t i = 0; i < b.size(); ++i) assert_true(b[i]->bytes == all.substr(i * 3100, 3000));
     }
+    // Each has a list of buffers, which the kernel reads when it takes it.
+    batch b = make(100, 3000);
+    iovec parts[100][2];
+    faulty::now.uring_full = always;
+    for (size_t i = 0; i < b.size(); ++i) {
+      parts[i][0] = {b[i]->bytes.data(), 1000};
+      parts[i][1] = {b[i]->bytes.data() + 1000, 2000};
+      IN_PROGRESS(ef_preadv(fd, parts[i], 2, static_cast<off_t>(i) * 3100, &b[i]->q));
+      if (i % 10 == 0) assert_true(ef_port_submit(l.port) >= 0);
+    }
+    faulty::now.uring_full = 0;
+    l.until_all_over(b);
+    for (size_t i = 0; i < b.size(); ++i) assert_true(b[i]->bytes == all.substr(i * 3100, 3000));
     l.nothing_more();
     l.close(fd);
   });

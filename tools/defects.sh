@@ -3,7 +3,8 @@
 # Puts the defects of tests/defects/ into copies of the library, one at a time, and expects the test that each of them
 # names to fail, or not to end: defects.sh. S and B are the sources and a build of them, whose objects are used; neither
 # is changed. One line a defect; the last line is "N defects, N caught". DEFECTS='name ...' puts in only these; JOBS
-# (default: processors); EFIO_TEST_SECONDS bounds each test (default 60; less where it is quick without the defect).
+# (default: processors); EFIO_TEST_SECONDS bounds each test (default 60; less where it is quick without the defect);
+# EFIO_VERBOSE=DIR keeps what each of them said.
 #
 # A list has, for each defect:      name: what is broken, in a line
 #   where it is put                   in FILE, or: in FILE alone, a header that the test includes: no library is made
@@ -12,6 +13,7 @@
 #   once, and the new one           + ... (or none; several pairs are one defect)
 # Each such test is run without a defect first, and has to pass.
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL
 seconds=${EFIO_TEST_SECONDS:-60}
 list() { cat "$S"/tests/defects/*.list; }
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
@@ -44,15 +46,18 @@ run() {
   return 1
 }
 
-# program_of TEST...: what has to be made for it.
-program_of() {
+# programs_of TEST...: what has to be made for it.
+programs_of() {
   for word in "$@"; do
     case $word in
       *=*) ;;
-      *) echo "build/tests/${word%.sh}"; return ;;
+      faults/*) sed -n 's/^need_program //p' "$S/tests/$word" | sed 's|[^ ][^ ]*|build/tests/faults/&|g'; return ;;
+      *) echo "build/tests/$word"; return ;;
     esac
   done
 }
+# control_of TEST...: the file with how it ended without a defect, and its time limit.
+control_of() { echo "$work/control/$(echo "$*" | tr ' /' '__')"; }
 build() { # TREE TARGET OPTION...
   tree=$1
   shift
@@ -64,33 +69,39 @@ copy() {
   cp -al "$work/base" "$1" && find "$1/build" \( -name '*.d' -o -name '*.log' \) -exec sed -i '' {} +
 }
 
+# shellcheck disable=SC2046,SC2086 # lists of words, here and below
 try() { # NAME FILE HOW TEST BROKEN
   name=$1 tree=$work/at/$1 started=$(now_ms)
-  read -r control limit <"$work/control/$(echo "$4" | tr ' /' '__')"
+  read -r control limit <"$(control_of $4)"
   case $control in
     0) ;;
     77) verdict "skipped   $name: $4 was skipped without it"; return ;;
     *) verdict "UNKNOWN   $name: $4 fails without it"; return ;;
   esac
-  copy "$tree" && cp --remove-destination "$S/$2" "$tree/$2" || return
-  list | awk -v name="$name" -v tree="$tree" -f "$S/tools/defects.awk" 2>"$tree/why" || { verdict "SURVIVES  $(cat "$tree/why")"; return; }
+  copy "$tree" && cp --remove-destination "$S/$2" "$tree/$2" && chmod u+w "$tree/$2" || return
+  if ! list | awk -v name="$name" -v tree="$tree" -f "$S/tools/defects.awk" 2>"$tree/log"; then
+    verdict "STALE     $(cat "$tree/log")"
+    return
+  fi
   alone=
   [ "$3" != alone ] || alone='-o build/libefio.a'
-  # shellcheck disable=SC2046,SC2086 # lists of words, here and below
-  build "$tree" $(program_of $4) $alone || { verdict "SURVIVES  $name: it does not build: $(grep -m1 error: "$tree/log")"; return; }
+  if ! build "$tree" $(programs_of $4) $alone; then
+    verdict "STALE     $name: does not build: $(grep -m 1 error: "$tree/log")"
+    return
+  fi
   began=$(now_ms)
   run "$tree" "$limit" $4
   case $? in
     0) how="SURVIVES  $name: $5" ;;
-    124) how="caught    $name: no end" ;;
     77) how="SURVIVES  $name: its test was skipped" ;;
+    124) how="caught    $name: no end" ;;
     *) how="caught    $name" ;;
   esac
   verdict "$how  ($(((began - started) / 1000)) + $((($(now_ms) - began) / 1000)) s, $4)"
 }
 verdict() {
   echo "$1" | tee "$work/verdict/$name"
-  [ -z "${EFIO_VERBOSE-}" ] || cp "$tree/log" "$EFIO_VERBOSE/$name.log"
+  [ -z "${EFIO_VERBOSE-}" ] || [ ! -e "$tree/log" ] || cp "$tree/log" "$EFIO_VERBOSE/$name.log"
   rm -rf "$tree"
 }
 if [ "${1-}" = --try ]; then
@@ -115,6 +126,7 @@ done >"$work/rows"
 
 # The sources and the objects, with paths that are the same in each copy.
 for part in Makefile tools include src lockfree adapters tests; do cp -a "$S/$part" "$work/base/" || exit 1; done
+chmod -R u+w "$work/base"
 mkdir -p "$work/base/build/obj"
 for part in src lockfree adapters tests; do
   [ ! -d "$B/obj/$part" ] || cp -a "$B/obj/$part" "$work/base/build/obj/"
@@ -125,21 +137,31 @@ find "$work/base/build" -name '*.d' -exec sed -i -e "s|$B/|build/|g" -e "s|$top/
 rm -f "$work/base/build/obj/tests/"fuzz/*
 ${CC:-cc} -shared -fPIC "$S/tests/defects/only.c" -o "$work/only.so" -lcmocka || exit 1
 
-# Controls.
+# Each test without a defect: 0, 77 or a failure, and how long it may take with one.
 cut -f 4 "$work/rows" | sort -u >"$work/tests"
 while read -r test; do
-  case $test in faults/*) [ "$(id -u)" = 0 ] || { echo 77 0 >"$work/control/$(echo "$test" | tr ' /' '__')"; continue; } ;; esac
   # shellcheck disable=SC2046,SC2086
-  build "$work/base" $(program_of $test) || { tail -n 20 "$work/base/log"; exit 1; }
+  case $test in
+    *faults/*)
+      if [ "$(id -u)" != 0 ]; then
+        echo "SKIPPED, IT NEEDS ROOT: $test" >&2
+        echo 77 0 >"$(control_of $test)"
+        continue
+      fi ;;
+  esac
+  # shellcheck disable=SC2046,SC2086
+  build "$work/base" $(programs_of $test) || { tail -n 20 "$work/base/log"; exit 1; }
   started=$(now_ms)
+  # shellcheck disable=SC2086
   run "$work/base" "$seconds" $test
   rc=$?
   limit=$((5 + ($(now_ms) - started) / 125))
   [ $limit -lt "$seconds" ] || limit=$seconds
-  echo $rc $limit >"$work/control/$(echo "$test" | tr ' /' '__')"
+  # shellcheck disable=SC2086
+  echo "$rc $limit" >"$(control_of $test)"
   case $rc in
     0) ;;
-    77) echo "SKIPPED without a defect: $test" ;;
+    77) echo "SKIPPED without a defect: $test: $(tail -n 1 "$work/base/log")" >&2 ;;
     *) echo "FAILS WITHOUT A DEFECT: $test"; tail -n 30 "$work/base/log" ;;
   esac
 done <"$work/tests"
