@@ -14,7 +14,7 @@
 ## analyse         clang-tidy and cppcheck over the library, the adapters and the command
 ## fuzz            libFuzzer makes sequences of calls that a model checks; FUZZ_SECONDS=60
 ## check-everywhere  the tests on files, on each file system and without io_uring (root)
-## check-faults    the library's promises while power, disks and memory fail (root); EFIO_LONG=1 for hours
+## check-faults    the library's promises while power, disks and memory fail (root); EFIO_LONG=1 in half an hour
 ## check-defects   puts defects into the library, each of which a test has to notice; DEFECTS='name ...'
 ## tidy            floors, sizes, names, symbols, warnings
 ## man-lint        manual pages
