@@ -166,9 +166,10 @@ void a_closed_file_ends_after_its_requests(void **) {
 // Also where the file was on the queue before them.
 void the_end_of_a_file_does_not_overtake_its_requests(void **) {
   requests::on_each_engine([&](loop &l) {
-    const int fd = core::open(dir + "/early", O_RDWR | O_CREAT | O_TRUNC, {}, l.port);
-    assert_int_equal(ef_watch(fd, EF_OPEN, nullptr), 0);
-    core::wait(fd, EF_OPEN);
+    const int fd = l.open(dir + "/early", O_RDWR | O_CREAT | O_TRUNC);
+    assert_int_equal(ef_sync(fd), 0);
+    pollfd bell{l.bell, POLLIN, 0};
+    assert_int_equal(::poll(&bell, 1, core::patience_ms), 1); // it is there, and nobody takes it
     one write(3000);
     IN_PROGRESS(write.pwrite(fd, 5));
     assert_int_equal(ef_drain(l.port, core::patience_ms), 0);

@@ -287,6 +287,14 @@ void an_adopted_descriptor_goes_on_at_its_offset() {
   assert_true(core::contents(dir + "/f") == all.replace(40000, 3, "XYZ"));
 }
 
+void no_edge_loses_a_byte() {
+  const std::string all = core::pattern(20'000);
+  core::put(dir + "/one", all);
+  int fd = core::open(dir + "/one", O_RDONLY);
+  assert_true(core::read_all(fd, 1) == all); // each time a chunk has one byte left
+  core::close(fd);
+}
+
 #define IN_EVERY_MODE(test)                                                                                            \
   {                                                                                                                    \
 #test, [](void **) { in_every_mode(test); }, nullptr, nullptr, nullptr                                             \
@@ -300,6 +308,7 @@ int main() {
       IN_EVERY_MODE(written_bytes_are_in_the_file),
       IN_EVERY_MODE(a_vector_is_one_write),
       IN_EVERY_MODE(read_bytes_are_those_of_the_file),
+      IN_EVERY_MODE(no_edge_loses_a_byte),
       IN_EVERY_MODE(readv_and_peek_see_the_same_bytes),
       IN_EVERY_MODE(seeks_go_where_they_should),
       IN_EVERY_MODE(writes_go_where_seek_says),

@@ -133,7 +133,8 @@ for part in src lockfree adapters tests; do
 done
 cp -a "$B"/*.a "$work/base/build/" 2>/dev/null
 top=$(cd "$S" && pwd)
-find "$work/base/build" -name '*.d' -exec sed -i -e "s|$B/|build/|g" -e "s|$top/|./|g" -e "s| \(\.\./\)\{1,\}| ./|g" {} +
+find "$work/base/build" -name "*.d" -exec sed -i -e "s|$B/|build/|g" -e "s|$top/|./|g" \
+  -e "s| \(\.\./\)\{1,\}| ./|g" {} +
 rm -f "$work/base/build/obj/tests/"fuzz/*
 ${CC:-cc} -shared -fPIC "$S/tests/defects/only.c" -o "$work/only.so" -lcmocka || exit 1
 
