@@ -151,9 +151,14 @@ std::string bench_files::prepare(const std::string &path, std::uint64_t size) {
 std::string bench_files::make_cold() const {
   int fd = open(read_name_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return failed(read_name_.c_str(), errno);
-  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-  double share = resident(fd, size_);
-  if (share == 1) share = resident_by_reading(fd, size_);
+  double share = 1;
+  // Pages that were written a moment ago may be on lists of other processors, and stay.
+  for (int tries = 0; tries < 40 && (share < 0 || share > resident_max); ++tries) {
+    if (tries > 0) usleep(50'000);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    share = resident(fd, size_);
+    if (share == 1) share = resident_by_reading(fd, size_);
+  }
   close(fd);
   if (share < 0) return "the file does not leave memory, or it cannot be seen that it does";
   if (share <= resident_max) return "";
