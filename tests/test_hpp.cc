@@ -51,8 +51,8 @@ void what_is_written_is_in_the_file_and_read_back(void **) {
     const iovec to[] = {{next.data(), next.size()}};
     assert_int_equal(*f->readv(to), 7);
     assert_true(next == all.substr(108, 7));
-    assert_int_equal(*f->pread(std::span(next), 5), 7); // it is in memory
-    assert_true(next == all.substr(5, 7));
+    const auto at_once = f->pread(std::span(next), 5); // where what is in memory can be had without waiting
+    assert_true(at_once ? *at_once == 7 && next == all.substr(5, 7) : at_once.would_block());
     GOOD(f->close());
     GOOD(p.drain(core::patience_ms));
     assert_true(core::contents(path) == all);
