@@ -20,7 +20,7 @@ namespace ef {
 // engine until done() is called, then again by whoever done() says. result: a count, 0 = end of file, or a negated
 // errno; a short count is passed on as it is.
 struct io_request {
-  job work;         // for engines that run it as a job; work.owner: the device_gates it has to go through, or null
+  job work;         // for engines that run it as a job; work.owner: the device_gates it has to go through
   io_request *next; // for engines that keep lists, and
   io_request *part; // for those that make one call of several requests
   void (*done)(io_request *);

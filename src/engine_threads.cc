@@ -50,14 +50,7 @@ bool transfer_at_the_gate(io_request *r, device_gates &of) {
 void run_request(job *j) {
   static_assert(offsetof(io_request, work) == 0);
   auto *r = reinterpret_cast<io_request *>(j);
-  if (auto *gates = static_cast<device_gates *>(j->owner)) {
-    if (!transfer_at_the_gate(r, *gates)) return;
-  } else if (r->unwanted.load(std::memory_order_relaxed)) {
-    r->result = -ECANCELED;
-  } else {
-    transfer(r);
-  }
-  r->done(r);
+  if (transfer_at_the_gate(r, *static_cast<device_gates *>(j->owner))) r->done(r);
 }
 
 int start(engine_context &context, const char **reason) {

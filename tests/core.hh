@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,7 +47,16 @@ inline std::string directory(const char *under = nullptr) {
   assert_non_null(::mkdtemp(d.data()));
   return d;
 }
-inline void remove(const std::string &d) { assert_int_equal(std::system(("rm -rf " + d).c_str()), 0); }
+// On FUSE a file that is still open somewhere keeps its directory for a moment.
+inline void remove(const std::string &d) {
+  const std::string rm = "rm -rf " + d;
+  assert_int_equal(std::system((rm + " 2>/dev/null || { sleep 1; " + rm + "; }").c_str()), 0);
+}
+// A file system in user space, whose kernel side believes what it has heard before, and which may lack calls.
+inline bool on_fuse(const std::string &d) {
+  struct statfs s;
+  return ::statfs(d.c_str(), &s) == 0 && s.f_type == 0x65735546;
+}
 
 inline std::string contents(const std::string &path) {
   std::string s;

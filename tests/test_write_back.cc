@@ -205,6 +205,7 @@ std::uint64_t allocated() {
 
 void space_is_taken_ahead_and_given_back(void **) {
   ON_A_DISK();
+  if (core::on_fuse(dir)) skip();
   for (int flags : {plain_flags, log_flags}) {
     allocations = 0;
     ef_file_options o{};
@@ -230,6 +231,7 @@ void space_is_taken_ahead_and_given_back(void **) {
 
 void a_log_that_is_rotated_takes_no_more_than_it_may_have(void **) {
   ON_A_DISK();
+  if (core::on_fuse(dir)) skip();
   ef_file_options o{};
   o.preallocate_bytes = 64 * megabyte;
   o.rotate_bytes = megabyte;
