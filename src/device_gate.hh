@@ -63,15 +63,19 @@ using device_gate = basic_device_gate<>;
 // Of one device: those who write to it, of the flushers; those who read, of the readers.
 struct device_gates {
   device_gate writes, reads;
+  worker_pool *flushers, *readers;
 };
 
 // Of all devices. Two whose numbers fall together share gates, which costs speed only when both are busy.
 class device_table {
  public:
+  void init(worker_pool &readers, worker_pool &flushers) noexcept {
+    for (device_gates &g : gates_) g.readers = &readers, g.flushers = &flushers;
+  }
   device_gates &of(dev_t device) noexcept { return gates_[device * 0x9e3779b97f4a7c15 >> 58]; }
 
  private:
-  std::array<device_gates, 64> gates_;
+  std::array<device_gates, 64> gates_{};
 };
 
 } // namespace ef

@@ -3,7 +3,6 @@
 #include "engine_threads.hh"
 
 #include "device_gate.hh"
-#include "process.hh"
 #include "sys.hh"
 
 #include <efio.h>
@@ -32,7 +31,7 @@ void transfer(io_request *r) {
 bool transfer_at_the_gate(io_request *r, device_gates &of) {
   device_gate &gate = r->write ? of.writes : of.reads;
   const int most = r->write ? limits::flushers_a_device : limits::readers_a_device;
-  worker_pool &pool = r->write ? here()->flushers : here()->readers;
+  worker_pool &pool = r->write ? *of.flushers : *of.readers;
   const auto again = [&pool](job *kept) { pool.submit(kept); };
   const unsigned calls = gate.calls(); // before the look
   if (r->unwanted.load(std::memory_order_seq_cst)) {

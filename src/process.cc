@@ -88,6 +88,7 @@ process *make(int *error) noexcept {
   write_stream::enable_owners();
   h->time.init(&h->readers, &h->flushers, look_at_chunks, h);
   h->engines = {&h->readers, &h->flushers};
+  h->devices.init(h->readers, h->flushers);
   return h;
 }
 

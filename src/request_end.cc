@@ -40,7 +40,7 @@ void withdraw(request_state &s) noexcept {
   f.cancels.fetch_add(1, std::memory_order_seq_cst);
   tell_parked(f);
   if (device_gates *of = f.gates.load(std::memory_order_relaxed)) { // it may be kept there
-    worker_pool &pool = s.io.write ? here()->flushers : here()->readers;
+    worker_pool &pool = s.io.write ? *of->flushers : *of->readers;
     (s.io.write ? of->writes : of->reads).call([&pool](job *kept) { pool.submit(kept); });
   }
   const engine &e = *f.home->engine_used;
