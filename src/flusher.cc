@@ -267,8 +267,7 @@ void release(job *j) {
     // Of an adopted descriptor, which others may share, the kernel's offset goes where ours went.
     if (!f.path && f.can_write && f.seekable && !f.append)
       ::lseek(f.osfd, f.write_offset.load(std::memory_order_relaxed), SEEK_SET);
-    int r = sys->close(f.osfd);
-    if (r < 0) f.close_error.store(-r, std::memory_order_release); // pairs with error_of
+    if (int r = sys->close(f.osfd); r < 0) f.close_error.store(-r, std::memory_order_release); // pairs with error_of
   }
   if (f.dirfd != AT_FDCWD) sys->close(f.dirfd);
   std::free(f.path);
@@ -278,6 +277,8 @@ void release(job *j) {
   end_timer(f, f.retry_timer, f.retrying);
   end_timer(f, f.durable_timer, f.ensuring);
   f.home->files.fetch_sub(1, std::memory_order_release); // before the news: then the port can be freed
+  // Raised by a writer after the last turn, which has written his bytes already: nobody else lowers it.
+  if (f.dirty.exchange(false, std::memory_order_relaxed)) port_not_busy(*f.home);
   post(f, EF_CLOSE);
   note_stale(f);
   port_not_busy(*f.home); // counted by ef_close; after `files`: a drained port can be freed
