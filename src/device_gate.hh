@@ -58,19 +58,42 @@ template<template<class> class Atom = std::atomic, class Kept = kept_jobs> class
   Atom<unsigned> calls_{0};
   Kept kept_;
 };
-using device_gate = basic_device_gate<>;
+
+// How many threads of one pool may be at work on one device; who is kept goes back to the pool.
+class device_share {
+ public:
+  void init(worker_pool &pool, int most) noexcept { pool_ = &pool, most_ = most; }
+  [[nodiscard]] bool enter(job *j) noexcept { return gate_.enter(j, most_, again()); }
+  void leave() noexcept { gate_.leave(most_, again()); }
+  unsigned calls() const noexcept { return gate_.calls(); }
+  void call() noexcept { gate_.call(again()); }
+  void submit_kept() noexcept { gate_.submit_kept(again()); }
+
+ private:
+  struct to_pool {
+    worker_pool *pool;
+    void operator()(job *kept) const { pool->submit(kept); }
+  };
+  to_pool again() const noexcept { return {pool_}; }
+  basic_device_gate<> gate_;
+  worker_pool *pool_ = nullptr;
+  int most_ = 0;
+};
 
 // Of one device: those who write to it, of the flushers; those who read, of the readers.
 struct device_gates {
-  device_gate writes, reads;
-  worker_pool *flushers, *readers;
+  device_share writes, reads;
+  device_share &of(bool write) noexcept { return write ? writes : reads; }
 };
 
 // Of all devices. Two whose numbers fall together share gates, which costs speed only when both are busy.
 class device_table {
  public:
   void init(worker_pool &readers, worker_pool &flushers) noexcept {
-    for (device_gates &g : gates_) g.readers = &readers, g.flushers = &flushers;
+    for (device_gates &g : gates_) {
+      g.reads.init(readers, limits::readers_a_device);
+      g.writes.init(flushers, limits::flushers_a_device);
+    }
   }
   device_gates &of(dev_t device) noexcept { return gates_[device * 0x9e3779b97f4a7c15 >> 58]; }
 

@@ -28,19 +28,15 @@ void transfer(io_request *r) {
 }
 
 // With a thread of those that its device may have. False: it is kept until there is one.
-bool transfer_at_the_gate(io_request *r, device_gates &of) {
-  device_gate &gate = r->write ? of.writes : of.reads;
-  const int most = r->write ? limits::flushers_a_device : limits::readers_a_device;
-  worker_pool &pool = r->write ? *of.flushers : *of.readers;
-  const auto again = [&pool](job *kept) { pool.submit(kept); };
+bool transfer_at_the_gate(io_request *r, device_share &gate) {
   const unsigned calls = gate.calls(); // before the look
   if (r->unwanted.load(std::memory_order_seq_cst)) {
     r->result = -ECANCELED;
-  } else if (gate.enter(&r->work, most, again)) {
+  } else if (gate.enter(&r->work)) {
     transfer(r);
-    gate.leave(most, again);
+    gate.leave();
   } else {
-    if (gate.calls() != calls) gate.submit_kept(again); // somebody called one off: perhaps ours
+    if (gate.calls() != calls) gate.submit_kept(); // somebody called one off: perhaps ours
     return false;
   }
   return true;
@@ -49,7 +45,7 @@ bool transfer_at_the_gate(io_request *r, device_gates &of) {
 void run_request(job *j) {
   static_assert(offsetof(io_request, work) == 0);
   auto *r = reinterpret_cast<io_request *>(j);
-  if (transfer_at_the_gate(r, *static_cast<device_gates *>(j->owner))) r->done(r);
+  if (transfer_at_the_gate(r, static_cast<device_gates *>(j->owner)->of(r->write))) r->done(r);
 }
 
 int start(engine_context &context, const char **reason) {

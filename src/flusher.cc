@@ -305,11 +305,10 @@ void turn_lane(job *j) {
 
 // With a thread of those that the file's device may have. The gate outlives the file.
 void with_a_thread(job *j, void (*run)(job *)) {
-  auto again = [](job *kept) { here()->flushers.submit(kept); };
   device_gates *gates = static_cast<file *>(j->owner)->gates.load(std::memory_order_relaxed); // a hint: see learn
-  if (gates && !gates->writes.enter(j, limits::flushers_a_device, again)) return;
+  if (gates && !gates->writes.enter(j)) return;
   run(j);
-  if (gates) gates->writes.leave(limits::flushers_a_device, again);
+  if (gates) gates->writes.leave();
 }
 void run_lane(job *j) { with_a_thread(j, turn_lane); }
 void run_release(job *j) { with_a_thread(j, release); }

@@ -39,10 +39,8 @@ void withdraw(request_state &s) noexcept {
   s.io.unwanted.store(true, std::memory_order_seq_cst); // pairs with go_round
   f.cancels.fetch_add(1, std::memory_order_seq_cst);
   tell_parked(f);
-  if (device_gates *of = f.gates.load(std::memory_order_relaxed)) { // it may be kept there
-    worker_pool &pool = s.io.write ? *of->flushers : *of->readers;
-    (s.io.write ? of->writes : of->reads).call([&pool](job *kept) { pool.submit(kept); });
-  }
+  // It may be kept there.
+  if (device_gates *gates = f.gates.load(std::memory_order_relaxed)) gates->of(s.io.write).call();
   const engine &e = *f.home->engine_used;
   if (e.withdraw && e.withdraw(here()->engines, f.home->at, &s.io))
     end_request(s, s.io.write && s.did ? static_cast<ssize_t>(s.did) : -ECANCELED);

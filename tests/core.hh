@@ -52,6 +52,12 @@ inline void remove(const std::string &d) {
   const std::string rm = "rm -rf " + d;
   assert_int_equal(std::system((rm + " 2>/dev/null || { sleep 1; " + rm + "; }").c_str()), 0);
 }
+inline ef_port *port_with(int engine) {
+  ef_port_options o{};
+  o.size = sizeof o;
+  o.engine = engine;
+  return ef_port_new(&o);
+}
 // A file system in user space, whose kernel side believes what it has heard before, and which may lack calls.
 inline bool on_fuse(const std::string &d) {
   struct statfs s;

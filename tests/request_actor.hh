@@ -64,10 +64,7 @@ struct place { // a port and who may take its events
   std::atomic<long> events{0};
 
   void open(int engine) {
-    ef_port_options o{};
-    o.size = sizeof o;
-    o.engine = engine;
-    port = ef_port_new(&o);
+    port = core::port_with(engine);
     require(port && (bell = ef_port_fd(port)) >= 0, "a port");
   }
   bool readable(int ms) {

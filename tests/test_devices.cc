@@ -91,10 +91,7 @@ struct crowd {
   int over = 0, cancelled = 0;
 
   crowd(int flags, const std::string &text) {
-    ef_port_options o{};
-    o.size = sizeof o;
-    o.engine = EF_ENGINE_THREADS;
-    port = ef_port_new(&o);
+    port = core::port_with(EF_ENGINE_THREADS);
     core::put(dir + "/crowd", text);
     fd = core::open(dir + "/crowd", flags, {}, port);
     core::wait(fd, EF_OPEN);

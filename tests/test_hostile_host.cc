@@ -18,13 +18,6 @@ void after_the_library() {
   if (result) ::_exit(result);
 }
 
-ef_port *port_with(int engine) {
-  ef_port_options o{};
-  o.size = sizeof o;
-  o.engine = engine;
-  return ef_port_new(&o);
-}
-
 // ---- From inside a notify function
 
 struct chain {
@@ -120,7 +113,7 @@ void the_first_call_may_be_any(void **) {
 
 void another_program_inherits_nothing(void **) {
   for (int engine : requests::engines) {
-    ef_port *p = port_with(engine);
+    ef_port *p = core::port_with(engine);
     assert_true(ef_port_fd(p) >= 0);
     ef_event e;
     assert_int_equal(ef_port_next(p, &e, 1), 0);

@@ -9,13 +9,6 @@ using stress::require;
 
 std::string dir;
 
-ef_port *port_with(int engine) {
-  ef_port_options o{};
-  o.size = sizeof o;
-  o.engine = engine;
-  return ef_port_new(&o);
-}
-
 // ---- Cancellation
 
 struct cancelled_thread {
@@ -39,7 +32,7 @@ void take_events(ef_port *p, const ef_request &r) {
 // Each call that may enter the kernel, while the thread's end is asked for already.
 [[gnu::noinline]] void call_everything(cancelled_thread &self) {
   while (!self.pending.load(std::memory_order_acquire)) {} // nothing that would end it here
-  ef_port *p = port_with(self.engine);
+  ef_port *p = core::port_with(self.engine);
   require(p && ef_port_fd(p) >= 0, "a port");
   ef_file_options o{};
   o.size = sizeof o;

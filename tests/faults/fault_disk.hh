@@ -38,12 +38,13 @@ inline long counted(const char *operation, const char *what) { // what: calls, h
 }
 
 inline ef_port *port; // of the test that runs
-inline int start_test(void **) { return heal(), (port = ef_port_new(nullptr)) ? 0 : -1; }
-inline int end_test(void **) {
-  heal();
+inline int open_port(void **) { return (port = ef_port_new(nullptr)) ? 0 : -1; }
+inline int close_port(void **) {
   assert_int_equal(core::drain(port), 0);
   return ef_port_free(port);
 }
+inline int start_test(void **state) { return heal(), open_port(state); }
+inline int end_test(void **state) { return heal(), close_port(state); }
 
 // Waits for a condition with a deadline; false: it is over.
 template<class Condition> bool eventually(Condition c, int ms = core::patience_ms) {

@@ -94,12 +94,6 @@ void control_a_loop_that_waits_is_found(void **) {
   assert_true(wrote && gap_ms > most);
 }
 
-int start(void **) { return (port = ef_port_new(nullptr)) ? 0 : -1; }
-int end(void **) {
-  assert_int_equal(core::drain(port), 0);
-  return ef_port_free(port);
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
@@ -109,7 +103,8 @@ int main(int argc, char **argv) {
   shortest_ms = std::strtoull(argv[4], nullptr, 10), longest_ms = std::strtoull(argv[5], nullptr, 10);
   stress::seed();
   const CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(a_loop_goes_on_while_its_file_system_is_frozen, start, end),
+      cmocka_unit_test_setup_teardown(a_loop_goes_on_while_its_file_system_is_frozen, disk::open_port,
+                                      disk::close_port),
       cmocka_unit_test(control_a_loop_that_waits_is_found),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -165,7 +165,6 @@ void a_disk_that_is_gone_is_told_and_closing_ends(void **) {
   assert_true(core::contents(disk::back + "/idle") == idle.accepted.substr(0, 1000));
   assert_true(disk::is_prefix(core::contents(disk::back + "/busy"), busy.accepted));
 }
-int end_without_disk(void **) { return core::drain(port) == 0 ? ef_port_free(port) : -1; }
 
 } // namespace
 
@@ -179,7 +178,7 @@ int main(int argc, char **argv) {
       TEST(files_that_hang_do_not_hold_up_one_that_is_well),
       TEST(delays_change_nothing_but_time),
       TEST(control_a_loop_that_waits_is_found),
-      cmocka_unit_test_setup_teardown(a_disk_that_is_gone_is_told_and_closing_ends, disk::start_test, end_without_disk),
+      cmocka_unit_test_setup_teardown(a_disk_that_is_gone_is_told_and_closing_ends, disk::start_test, disk::close_port),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -126,12 +126,6 @@ void control_a_writer_that_drops(void **) {
   ::unlink((disk::at + "/control").c_str());
 }
 
-int start(void **) { return (port = ef_port_new(nullptr)) ? 0 : -1; }
-int end(void **) {
-  assert_int_equal(core::drain(port), 0);
-  return ef_port_free(port);
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
@@ -140,7 +134,8 @@ int main(int argc, char **argv) {
   wanted = std::atoi(argv[3]), cycles = std::atol(argv[4]);
   if (argc > 6) tight = argv[5], loose = argv[6];
   stress::seed();
-  const CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(what_finds_no_room_is_kept_until_there_is, start, end),
-                              cmocka_unit_test(control_a_writer_that_drops)};
+  const CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(what_finds_no_room_is_kept_until_there_is, disk::open_port, disk::close_port),
+      cmocka_unit_test(control_a_writer_that_drops)};
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

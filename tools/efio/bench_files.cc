@@ -153,7 +153,7 @@ std::string bench_files::make_cold() const {
   if (fd < 0) return failed(read_name_.c_str(), errno);
   double share = 1;
   // Pages that were written a moment ago may be on lists of other processors, and stay.
-  for (int tries = 0; tries < 40 && (share < 0 || share > resident_max); ++tries) {
+  for (int tries = 0; tries < 40 && share > resident_max; ++tries) {
     if (tries > 0) usleep(50'000);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     share = resident(fd, size_);
