@@ -140,6 +140,25 @@ void sync_and_close_tell_once(void **) {
   assert_true(core::nothing_more(port));
 }
 
+// Slots are used again after 64 others; this one not before its last event was taken.
+void an_event_that_waits_keeps_its_slot(void **) {
+  const int fd = core::open(dir + "/kept", O_WRONLY | O_CREAT, {}, port);
+  int mark;
+  ef_watch(fd, EF_CLOSE, &mark);
+  core::close(fd, port);
+  constexpr int slot = (1 << 20) - 1; // of a handle's bits
+  for (int i = 0; i < 200; ++i) {
+    const int other = core::open(dir + "/others", O_WRONLY | O_CREAT);
+    assert_int_not_equal(other & slot, fd & slot);
+    core::close(other);
+  }
+  const ef_event e = core::next(port);
+  assert_int_equal(e.fd, fd);
+  assert_int_equal(e.events, EF_CLOSE);
+  assert_ptr_equal(e.data, &mark);
+  assert_true(core::nothing_more(port));
+}
+
 void the_wake_comes_once_for_many_events(void **) {
   std::atomic<int> wakes{0};
   assert_int_equal(ef_port_wake(
@@ -286,6 +305,7 @@ int main() {
       TEST(what_is_left_on_the_queue_is_told_again),
       TEST(disarming_takes_back_what_was_not_taken),
       TEST(sync_and_close_tell_once),
+      TEST(an_event_that_waits_keeps_its_slot),
       TEST(the_wake_comes_once_for_many_events),
       TEST(notify_hands_events_over_directly),
       TEST(replacing_the_wake_is_quiescent),
