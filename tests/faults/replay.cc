@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Power cuts after the fact: from an image as it was at first and the log of what its disk was told, images are built
 // as the disk may have been left at some moment; each is mounted, and every acknowledged item must be there.
-//   replay BASE LOG ACKS DIRECTORY TYPE CUTS
-// CUTS times cut at a record, and so often with a random half of what was written after the last flush left out.
+//   replay BASE LOG ACKS DIRECTORY TYPE CUTS PART
+// CUTS times cut at a record, and so often with a random half of what was written after the last flush left out. PARTs
+// choose cuts of their own.
 #include "replay_acks.hh"
 #include "stress.hh"
 #include "write_log.hh"
@@ -220,14 +221,14 @@ std::vector<std::uint64_t> choose_cuts(const std::vector<ack> &acks, int count, 
 } // namespace
 
 int main(int argc, char **argv) {
-  if (argc != 7) return std::fprintf(stderr, "usage: replay BASE LOG ACKS DIRECTORY TYPE CUTS\n"), 2;
+  if (argc != 8) return std::fprintf(stderr, "usage: replay BASE LOG ACKS DIRECTORY TYPE CUTS PART\n"), 2;
   const std::string log = contents(argv[2]), list = contents(argv[3]), directory = argv[4], place = directory + "/at";
   const std::vector<entry> entries = parse(log);
   std::vector<ack> acks(list.size() / sizeof(ack));
   std::memcpy(acks.data(), list.data(), acks.size() * sizeof(ack));
   require(!entries.empty() && !acks.empty(), "there is nothing to replay");
   ::mkdir(place.c_str(), 0755);
-  stress::random dice(1);
+  stress::random dice(std::strtoull(argv[7], nullptr, 10));
   disk_image image(argv[1], directory, entries);
   tally sum[2];
   for (const std::uint64_t size : choose_cuts(acks, std::atoi(argv[6]), dice))
