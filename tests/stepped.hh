@@ -5,13 +5,20 @@
 #ifndef EF_TESTS_STEPPED_HH
 #define EF_TESTS_STEPPED_HH
 
-#include <atomic>
-#include <cstdint>
+#include "stress.hh"
 
 #include <signal.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <semaphore>
+#include <thread>
 
 // A sanitizer's runtime has its own idea of signals and goes through its memory in each call.
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) && !defined(EF_YIELDS)
@@ -66,6 +73,80 @@ inline bool install() {
 #else
   return false;
 #endif
+}
+
+inline void doze() {
+  const timespec moment{0, 1};
+  ::nanosleep(&moment, nullptr); // some 50 us
+}
+// Until it is so, for some milliseconds.
+template<class Condition> bool soon(Condition is_so) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
+  for (; !is_so(); doze())
+    if (std::chrono::steady_clock::now() > end) return false;
+  return true;
+}
+
+enum class trial { done, too_late, no_such_instruction }; // too late: the call went on before the other had begun
+
+// A thread whose calls are held: always the same, so that what it knows of files goes on from trial to trial.
+class caller {
+ public:
+  using call = ssize_t (*)();
+  caller() = default;
+  caller(const caller &) = delete;
+  ~caller() {
+    wanted_ = nullptr;
+    begin_.release();
+    thread_.join();
+  }
+  // call() there, held before instruction `at` of it, or asleep before it comes to that; then meanwhile() here. What it
+  // answered: result, error.
+  template<class Fn> trial hold(long at, call wanted, Fn meanwhile) {
+    wanted_ = wanted;
+    prepare(at);
+    begin_.release();
+    bool happened = false;
+    for (int i = 0; !held; ++i) {
+      if (over_.try_acquire_for(std::chrono::microseconds(20)))
+        return held ? trial::too_late : trial::no_such_instruction;
+      if (i == 300 && !happened) meanwhile(), happened = true; // it sleeps: what comes after that has to wake it up
+    }
+    if (!happened) meanwhile();
+    go_on = true;
+    over_.acquire();
+    return trial::done;
+  }
+  ssize_t result = 0;
+  int error = 0;
+
+ private:
+  void work() {
+    for (;;) {
+      begin_.acquire();
+      if (!wanted_) return;
+      run([this] {
+        result = wanted_();
+        error = errno;
+      });
+      over_.release();
+    }
+  }
+  call wanted_ = nullptr; // none: the thread ends
+  std::binary_semaphore begin_{0}, over_{0};
+  std::thread thread_{[this] { work(); }};
+};
+
+// try_at(n) for every eleventh n, other ones in each run (with EFIO_LONG=1 every n), until there is no such
+// instruction. Returns how many were done.
+template<class Try> long each_place(Try try_at) {
+  const long step = std::getenv("EFIO_LONG") ? 1 : 11;
+  const long first = static_cast<long>(stress::seed() % static_cast<std::uint64_t>(step));
+  for (long n = 0;;) {
+    const trial t = try_at(first + n * step);
+    if (t == trial::no_such_instruction) return n;
+    n += t == trial::done;
+  }
 }
 
 } // namespace stepped

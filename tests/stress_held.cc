@@ -9,40 +9,21 @@
 #include "process.hh"
 
 #include <iterator>
-#include <semaphore>
 
 namespace {
 
+using stepped::trial;
 using stress::require;
 
 const std::string before = "before ", of_warming = "warm ", of_held = "held ", of_other = "other ";
 std::string dir;
-int fd;         // of this trial
-ssize_t result; // of the call that is held
-int result_errno;
-
-// ---- The thread whose calls are held: always the same, so that its memory of files goes on from trial to trial
+int fd; // of this trial
 
 struct held_call {
   const char *name;
   ssize_t (*run)();
   bool writes; // of_held, if it answers with its length
 };
-const held_call *wanted; // none: the thread ends
-std::binary_semaphore begin{0}, over{0};
-
-void caller() {
-  for (;;) {
-    begin.acquire();
-    if (!wanted) return;
-    stepped::run([] {
-      result = wanted->run();
-      result_errno = errno;
-    });
-    over.release();
-  }
-}
-
 constexpr held_call calls[] = {
     {"ef_write_held", [] { return ef_write(fd, of_held.data(), of_held.size()); }, true},
     {"ef_writev_held",
@@ -66,19 +47,16 @@ constexpr held_call calls[] = {
 
 // ---- What the other thread does meanwhile
 
-bool lane_ends(int ms) {
-  for (int i = 0; i < 20 * ms; ++i) {
-    ef::file *f = ef::files.at(ef::slot_of(fd));
-    if (!f || f->lane.load(std::memory_order_acquire) == ef::lane_state::ended) return true;
-    const timespec moment{0, 1};
-    ::nanosleep(&moment, nullptr);
-  }
-  return false;
+bool lane_ends() {
+  return stepped::soon([] {
+    const ef::file *f = ef::files.at(ef::slot_of(fd));
+    return f->lane.load(std::memory_order_acquire) == ef::lane_state::ended;
+  });
 }
 // True: he is closed, and all was done that can be done without the held call's end.
 bool closes() {
   require(ef_close(fd) == 0 || errno == EBADF, "ef_close");
-  return lane_ends(2);
+  return lane_ends();
 }
 bool writes() {
   const ssize_t r = ef_write(fd, of_other.data(), of_other.size());
@@ -100,9 +78,8 @@ constexpr other_call others[] = {{"closes", closes, false}, {"writes", writes, t
 
 // ---- One trial
 
-enum class trial { done, too_late, no_such_instruction }; // too late: the call went on before the other had begun
-
-trial held_before(long instruction, const held_call &call, const other_call &other, bool fresh, long *done) {
+trial held_before(stepped::caller &caller, long instruction, const held_call &call, const other_call &other, bool fresh,
+                  long *count) {
   core::put(dir + "/f", before);
   fd = core::open(dir + "/f", O_RDWR | O_APPEND);
   core::wait(fd, EF_OPEN);
@@ -111,22 +88,11 @@ trial held_before(long instruction, const held_call &call, const other_call &oth
     core::write(fd, of_warming);
     there_before += of_warming;
   }
-  wanted = &call;
-  stepped::prepare(instruction);
-  begin.release();
-  bool there = false, did = false;
-  for (;;) {
-    there = stepped::held.load(std::memory_order_acquire);
-    if (there || over.try_acquire_for(std::chrono::microseconds(20))) break;
-  }
-  if (there) {
-    did = other.run();
-    *done += did;
-    stepped::go_on = true;
-    over.acquire();
-  }
-  const bool wrote = call.writes && result == static_cast<ssize_t>(of_held.size());
-  require(result >= 0 || result_errno == EAGAIN || result_errno == EBADF || result_errno == EBUSY, call.name);
+  bool did = false;
+  const trial t = caller.hold(instruction, call.run, [&] { *count += did = other.run(); });
+  const ssize_t r = caller.result;
+  const bool wrote = call.writes && r == static_cast<ssize_t>(of_held.size());
+  require(r >= 0 || caller.error == EAGAIN || caller.error == EBADF || caller.error == EBUSY, call.name);
   require(ef_close(fd) == 0 || errno == EBADF, "ef_close");
   require(core::drain(nullptr) == 0, "the port becomes idle");
   std::string text = core::contents(dir + "/f");
@@ -134,32 +100,24 @@ trial held_before(long instruction, const held_call &call, const other_call &oth
   text.erase(0, there_before.size());
   const std::string first = wrote ? of_held : "", second = did && other.writes ? of_other : "";
   require(text == first + second || text == second + first, "what was accepted, each once");
-  if (there) return trial::done;
-  return stepped::held ? trial::too_late : trial::no_such_instruction;
+  return t;
 }
 
-// One test a call, of a file that has had no writer and of one that has; every eleventh place, others in each run; with
-// EFIO_LONG=1 every place.
+// One test a call, of a file that has had no writer and of one that has.
 void every_place(void **state) {
   if (!stepped::install()) skip();
   const auto &call = *static_cast<const held_call *>(*state);
-  const long step = std::getenv("EFIO_LONG") ? 1 : 11;
-  const long first = static_cast<long>(stress::seed() % static_cast<std::uint64_t>(step));
-  std::thread held(caller);
+  stepped::caller caller;
   for (int kind = 0; kind < 2 * static_cast<int>(std::size(others)); ++kind) {
     const other_call &other = others[kind / 2];
     const bool fresh = kind % 2 == 0;
-    long trials = 0, done = 0;
-    for (trial t; (t = held_before(first + trials * step, call, other, fresh, &done)) != trial::no_such_instruction;)
-      trials += t == trial::done;
-    std::printf("  held before %ld of its instructions, %s; the other %s, and had done it %ld times\n", trials,
-                fresh ? "file without a writer" : "file with one", other.name, done);
+    long count = 0;
+    const long places = stepped::each_place([&](long n) { return held_before(caller, n, call, other, fresh, &count); });
+    std::printf("  held before %ld of its instructions, %s; the other %s, and had done it %ld times\n", places,
+                fresh ? "file without a writer" : "file with one", other.name, count);
     // A reader of a file with accepted bytes waits until they are written.
-    require(trials > 0 && (done > 0 || !fresh), "calls were held, and others got on");
+    require(places > 0 && (count > 0 || !fresh), "calls were held, and others got on");
   }
-  wanted = nullptr;
-  begin.release();
-  held.join();
 }
 
 } // namespace
