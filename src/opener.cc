@@ -115,10 +115,9 @@ void run_open(job *j) {
     if (f.can_write) close_streams(f);                 // put finds it closed
   }
   move_state(f, r < 0 ? file_state::failed : file_state::open);
-  // A failed open makes the file ready for everything: each call tells the errno.
-  const bool room = f.out.has_much_room() && here()->chunks.may_take_large();
   tell_parked(f);
-  post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
+  // A failed open makes the file ready for everything: each call tells the errno.
+  post(f, EF_OPEN | EF_READ | (r < 0 || here()->chunks.may_take_large() ? EF_WRITE : 0));
   schedule_flush(f); // whatever was accepted, or a close, waited for this
   port &p = *f.home;
   port_reference(p); // the file may be gone in the next line

@@ -77,12 +77,20 @@ void put_on_queue(port &p, const callback_use &use, ef_list_node *n) noexcept {
   if (p.abandoned.load(std::memory_order_seq_cst)) drop(p, ef_list_take_all(&p.ready)); // it missed the last look
 }
 
+// Room that there was when it was looked for, before the writer asked, may be gone. Then it is told when it comes
+// again; an error that sticks is told at once. After who is armed was looked up.
+bool full(const file &f) noexcept {
+  return !f.out.has_room() && !f.open_error.load(std::memory_order_acquire) && // pairs with the opener
+         !f.error.load(std::memory_order_acquire);                             // pairs with stick_error
+}
+
 void tell(file &f, port &p, const callback_use &use, unsigned bits, std::uint64_t sync) noexcept {
   std::uint64_t w = f.readiness.load(std::memory_order_seq_cst), to, fire;
   do {
     // After the load: a disarming that comes in between changes the word.
     if (sync && f.tells_muted.load(std::memory_order_seq_cst) >= sync) bits &= ~static_cast<unsigned>(EF_SYNC);
     fire = firing(w, bits);
+    if ((fire & EF_WRITE) && full(f)) fire &= ~std::uint64_t{EF_WRITE};
     if (!fire) return;
     to = w & ~fire;
     if (!use.at_once()) to |= fire << ready_shift | listed;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A call that is held before any one of its instructions, in the library, the C library and the kernel's page of
-// functions alike: the processor's single-step flag (TF) makes each a SIGTRAP. So what another thread does meanwhile
-// happens in every place between two instructions, one after the other, not where luck has it.
+// A call that is held before any one of its instructions, in the library, the C
+// library and the kernel's page of functions alike: the processor's single-step
+// flag (TF) makes each a SIGTRAP. So what another thread does meanwhile happens
+// in every place between two instructions, one after the other, not where luck
+// has it.
 #ifndef EF_TESTS_STEPPED_HH
 #define EF_TESTS_STEPPED_HH
 
@@ -12,6 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -20,7 +23,8 @@
 #include <semaphore>
 #include <thread>
 
-// A sanitizer's runtime has its own idea of signals and goes through its memory in each call.
+// A sanitizer's runtime has its own idea of signals and goes through its memory
+// in each call.
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) && !defined(EF_YIELDS)
 #define EF_STEPPING 1
 #endif
@@ -31,25 +35,27 @@ constexpr long long flag = 0x100; // TF of the flags register
 constexpr int longest_ms = 10;    // the other thread may need what the held one has
 
 inline std::atomic<long> steps, hold_at; // hold_at < 0: nowhere
-inline std::atomic<bool> held, go_on;
+inline std::atomic<bool> held, go_on, stepping;
 
 inline void at_an_instruction(int, siginfo_t *, void *context) {
 #ifdef EF_STEPPING
+  long long &flags = static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_EFL];
+  if (!stepping.load(std::memory_order_acquire)) flags &= ~flag; // a thread that slept in between
   if (steps.fetch_add(1, std::memory_order_relaxed) != hold_at.load(std::memory_order_relaxed)) return;
   held.store(true, std::memory_order_release); // all that came before is seen
   const timespec moment{0, 20'000};
   for (long us = 0; us < longest_ms * 1000L && !go_on.load(std::memory_order_acquire); us += 70)
-    ::nanosleep(&moment, nullptr);                                         // with the kernel's slack of 50 us
-  static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_EFL] &= ~flag; // what is left runs freely
+    ::nanosleep(&moment, nullptr); // with the kernel's slack of 50 us
+  flags &= ~flag;                  // what is left runs freely
 #else
   (void)context;
 #endif
 }
 // Before run(), by either thread.
-inline void prepare(long at) { steps = 0, held = false, go_on = false, hold_at = at; }
+inline void prepare(long at) { steps = 0, held = false, go_on = false, hold_at = at, stepping = true; }
 
-// Calls fn, and is held before that instruction of it until go_on, but not longer than longest_ms. One thread at a
-// time.
+// Calls fn, and is held before that instruction of it until go_on, but not
+// longer than longest_ms. One thread at a time.
 template<class Fn> void run(Fn fn) {
 #ifdef EF_STEPPING
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | static_cast<unsigned long long>(flag));
@@ -60,7 +66,20 @@ template<class Fn> void run(Fn fn) {
 #endif
 }
 
-// False: this machine does not step (another processor, a sanitizer's build, valgrind).
+// From here on this thread, a worker of the library's, is stepped through until
+// it was held or nobody steps any more.
+inline void step_here() {
+#ifdef EF_STEPPING
+  sigset_t trap;
+  ::sigemptyset(&trap);
+  ::sigaddset(&trap, SIGTRAP);
+  ::pthread_sigmask(SIG_UNBLOCK, &trap, nullptr);
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | static_cast<unsigned long long>(flag));
+#endif
+}
+
+// False: this machine does not step (another processor, a sanitizer's build,
+// valgrind).
 inline bool install() {
 #ifdef EF_STEPPING
   struct sigaction a {};
@@ -89,7 +108,8 @@ template<class Condition> bool soon(Condition is_so) {
 
 enum class trial { done, too_late, no_such_instruction }; // too late: the call went on before the other had begun
 
-// A thread whose calls are held: always the same, so that what it knows of files goes on from trial to trial.
+// A thread whose calls are held: always the same, so that what it knows of
+// files goes on from trial to trial.
 class caller {
  public:
   using call = ssize_t (*)();
@@ -100,8 +120,8 @@ class caller {
     begin_.release();
     thread_.join();
   }
-  // call() there, held before instruction `at` of it, or asleep before it comes to that; then meanwhile() here. What it
-  // answered: result, error.
+  // call() there, held before instruction `at` of it, or asleep before it comes
+  // to that; then meanwhile() here. What it answered: result, error.
   template<class Fn> trial hold(long at, call wanted, Fn meanwhile) {
     wanted_ = wanted;
     prepare(at);
@@ -110,7 +130,8 @@ class caller {
     for (int i = 0; !held; ++i) {
       if (over_.try_acquire_for(std::chrono::microseconds(20)))
         return held ? trial::too_late : trial::no_such_instruction;
-      if (i == 300 && !happened) meanwhile(), happened = true; // it sleeps: what comes after that has to wake it up
+      if (i == 300 && !happened) meanwhile(),
+                                 happened = true; // it sleeps: what comes after that has to wake it up
     }
     if (!happened) meanwhile();
     go_on = true;
@@ -137,16 +158,38 @@ class caller {
   std::thread thread_{[this] { work(); }};
 };
 
-// try_at(n) for every eleventh n, other ones in each run (with EFIO_LONG=1 every n), until there is no such
-// instruction. Returns how many were done.
-template<class Try> long each_place(Try try_at) {
-  const long step = std::getenv("EFIO_LONG") ? 1 : 11;
-  const long first = static_cast<long>(stress::seed() % static_cast<std::uint64_t>(step));
-  for (long n = 0;;) {
-    const trial t = try_at(first + n * step);
-    if (t == trial::no_such_instruction) return n;
-    n += t == trial::done;
+// A worker that calls step_here is held before instruction `at` of what it does
+// from there on: start() brings it there, then meanwhile() here.
+template<class Start, class Fn> trial hold_worker(long at, Start start, Fn meanwhile) {
+  prepare(at);
+  start();
+  long last = -1;
+  for (int quiet = 0; !held && quiet < 60; doze()) { // it sleeps, or is somewhere else
+    const long now = steps;
+    quiet = now == last && now > 0 ? quiet + 1 : 0;
+    last = now;
   }
+  stepping = false;
+  const bool there = held;
+  if (there) meanwhile();
+  go_on = true;
+  return there ? trial::done : trial::no_such_instruction;
+}
+
+// try_at(n) for every step-th n, others in each run, until there is no such instruction. EFIO_STEP sets the step; with
+// EFIO_LONG=1 it is 1. Returns how many were done.
+template<class Try> long each_place(long usual_step, Try try_at) {
+  const char *text = std::getenv("EFIO_STEP");
+  const long step = text ? std::max(std::atol(text), 1L) : std::getenv("EFIO_LONG") ? 1 : usual_step;
+  long n = static_cast<long>(stress::seed() % static_cast<std::uint64_t>(step)), count = 0;
+  for (int missed = 0; missed < 3;) { // not every trial takes the same way
+    const trial t = try_at(n);
+    if (t == trial::too_late) continue;
+    n += step;
+    missed = t == trial::done ? 0 : missed + 1;
+    count += t == trial::done;
+  }
+  return count;
 }
 
 } // namespace stepped

@@ -112,7 +112,8 @@ void every_place(void **state) {
     const other_call &other = others[kind / 2];
     const bool fresh = kind % 2 == 0;
     long count = 0;
-    const long places = stepped::each_place([&](long n) { return held_before(caller, n, call, other, fresh, &count); });
+    const long places =
+        stepped::each_place(11, [&](long n) { return held_before(caller, n, call, other, fresh, &count); });
     std::printf("  held before %ld of its instructions, %s; the other %s, and had done it %ld times\n", places,
                 fresh ? "file without a writer" : "file with one", other.name, count);
     // A reader of a file with accepted bytes waits until they are written.

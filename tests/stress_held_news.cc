@@ -165,7 +165,7 @@ void every_place(void **state) {
   require((port = ef_port_new(nullptr)) && ef_port_fd(port) >= 0, "a port");
   stepped::caller caller;
   long count = 0;
-  const long places = stepped::each_place([&](long n) { return held_before(caller, n, s, &count); });
+  const long places = stepped::each_place(11, [&](long n) { return held_before(caller, n, s, &count); });
   std::printf("  held before %ld of its instructions; it had happened %ld times before it went on\n", places, count);
   require(places > 0 && count > 0, "calls were held, and what they wait for happened");
   faulty::heal();
