@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A call that is held before any one of its instructions, in the library, the C
-// library and the kernel's page of functions alike: the processor's single-step
-// flag (TF) makes each a SIGTRAP. So what another thread does meanwhile happens
-// in every place between two instructions, one after the other, not where luck
-// has it.
+// A call that is held before any one of its instructions, in the library, the C library and the kernel's page of
+// functions alike: the processor's single-step flag (TF) makes each a SIGTRAP. So what another thread does meanwhile
+// happens in every place between two instructions, one after the other, not where luck has it.
 #ifndef EF_TESTS_STEPPED_HH
 #define EF_TESTS_STEPPED_HH
 
@@ -23,8 +21,7 @@
 #include <semaphore>
 #include <thread>
 
-// A sanitizer's runtime has its own idea of signals and goes through its memory
-// in each call.
+// A sanitizer's runtime has its own idea of signals and goes through its memory in each call.
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) && !defined(EF_YIELDS)
 #define EF_STEPPING 1
 #endif
@@ -43,10 +40,12 @@ inline void at_an_instruction(int, siginfo_t *, void *context) {
   if (!stepping.load(std::memory_order_acquire)) flags &= ~flag; // a thread that slept in between
   if (steps.fetch_add(1, std::memory_order_relaxed) != hold_at.load(std::memory_order_relaxed)) return;
   held.store(true, std::memory_order_release); // all that came before is seen
+  const int error = errno;
   const timespec moment{0, 20'000};
   for (long us = 0; us < longest_ms * 1000L && !go_on.load(std::memory_order_acquire); us += 70)
     ::nanosleep(&moment, nullptr); // with the kernel's slack of 50 us
-  flags &= ~flag;                  // what is left runs freely
+  errno = error;
+  flags &= ~flag; // what is left runs freely
 #else
   (void)context;
 #endif
@@ -54,8 +53,8 @@ inline void at_an_instruction(int, siginfo_t *, void *context) {
 // Before run(), by either thread.
 inline void prepare(long at) { steps = 0, held = false, go_on = false, hold_at = at, stepping = true; }
 
-// Calls fn, and is held before that instruction of it until go_on, but not
-// longer than longest_ms. One thread at a time.
+// Calls fn, and is held before that instruction of it until go_on, but not longer than longest_ms. One thread at a
+// time.
 template<class Fn> void run(Fn fn) {
 #ifdef EF_STEPPING
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | static_cast<unsigned long long>(flag));
@@ -66,8 +65,7 @@ template<class Fn> void run(Fn fn) {
 #endif
 }
 
-// From here on this thread, a worker of the library's, is stepped through until
-// it was held or nobody steps any more.
+// From here on this thread, a worker of the library's, is stepped through until it was held or nobody steps any more.
 inline void step_here() {
 #ifdef EF_STEPPING
   sigset_t trap;
@@ -78,8 +76,7 @@ inline void step_here() {
 #endif
 }
 
-// False: this machine does not step (another processor, a sanitizer's build,
-// valgrind).
+// False: this machine does not step (another processor, a sanitizer's build, valgrind).
 inline bool install() {
 #ifdef EF_STEPPING
   struct sigaction a {};
@@ -108,8 +105,7 @@ template<class Condition> bool soon(Condition is_so) {
 
 enum class trial { done, too_late, no_such_instruction }; // too late: the call went on before the other had begun
 
-// A thread whose calls are held: always the same, so that what it knows of
-// files goes on from trial to trial.
+// A thread whose calls are held: always the same, so that what it knows of files goes on from trial to trial.
 class caller {
  public:
   using call = ssize_t (*)();
@@ -120,8 +116,8 @@ class caller {
     begin_.release();
     thread_.join();
   }
-  // call() there, held before instruction `at` of it, or asleep before it comes
-  // to that; then meanwhile() here. What it answered: result, error.
+  // call() there, held before instruction `at` of it, or asleep before it comes to that; then meanwhile() here. What it
+  // answered: result, error.
   template<class Fn> trial hold(long at, call wanted, Fn meanwhile) {
     wanted_ = wanted;
     prepare(at);
@@ -130,8 +126,9 @@ class caller {
     for (int i = 0; !held; ++i) {
       if (over_.try_acquire_for(std::chrono::microseconds(20)))
         return held ? trial::too_late : trial::no_such_instruction;
-      if (i == 300 && !happened) meanwhile(),
-                                 happened = true; // it sleeps: what comes after that has to wake it up
+      if (i != 300 || happened) continue;
+      meanwhile(); // it sleeps: what comes after that has to wake it up
+      happened = true;
     }
     if (!happened) meanwhile();
     go_on = true;
@@ -158,15 +155,15 @@ class caller {
   std::thread thread_{[this] { work(); }};
 };
 
-// A worker that calls step_here is held before instruction `at` of what it does
-// from there on: start() brings it there, then meanwhile() here.
+// A worker that calls step_here is held before instruction `at` of what it does from there on: start() brings it there,
+// then meanwhile() here.
 template<class Start, class Fn> trial hold_worker(long at, Start start, Fn meanwhile) {
   prepare(at);
   start();
-  long last = -1;
-  for (int quiet = 0; !held && quiet < 60; doze()) { // it sleeps, or is somewhere else
+  long last = 0;
+  for (int quiet = 0; !held && quiet < (last > 0 ? 60 : 40000); doze()) { // it sleeps, or never came there
     const long now = steps;
-    quiet = now == last && now > 0 ? quiet + 1 : 0;
+    quiet = now == last ? quiet + 1 : 0;
     last = now;
   }
   stepping = false;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A worker's turn is held before each of its instructions, from the end of its
-// system call to its sleep, while the file's owner goes on: writes, asks,
-// syncs, opens anew, closes, reads. Whatever the place, no byte is left lying,
-// every EAGAIN has its event, every close ends.
+// A worker's turn is held before each of its instructions, from the end of its system call to its sleep, while the
+// file's owner goes on: writes, asks, syncs, opens anew, closes, reads. Whatever the place, no byte is left lying,
+// every EAGAIN has its one event, every close ends.
 #include "own_port.hh"
 #include "stepped.hh"
 
@@ -17,8 +16,7 @@ using stress::require;
 std::string dir, path, accepted;
 int fd; // of this trial
 char bytes[8192];
-std::atomic<bool> step_next; // whoever ends the next write or read is stepped
-                             // through from there on
+std::atomic<bool> step_next; // whoever ends the next write or read is stepped through from there on
 
 ssize_t stepped_from_here(ssize_t result) {
   if (step_next.exchange(false)) stepped::step_here();
@@ -36,21 +34,22 @@ void set(ef::sys_table &t) {
 
 // ---- The events of the trial's file
 
-int events_of(unsigned bit) { // so far
-  int n = 0;
+long told[256]; // how often each bit, in this trial
+void take_events() {
   ef_event e{};
-  while (ef_port_next(port, &e, 1) == 1) n += e.fd == fd && e.events == bit;
-  return n;
+  while (ef_port_next(port, &e, 1) == 1) {
+    require(e.fd == fd && e.error == 0 && e.events < std::size(told), "an event of the file");
+    for (unsigned bit = 1; bit < std::size(told); bit <<= 1) told[bit] += (e.events & bit) != 0;
+  }
 }
-void told_once(unsigned bit, int before = 0) {
-  for (int n = before; n < 1; n += events_of(bit)) {
+void wait_to_be_told(unsigned bit) {
+  for (take_events(); told[bit] == 0; take_events()) {
     pollfd q{ef_port_fd(port), POLLIN, 0};
     require(::poll(&q, 1, core::patience_ms) == 1, "the port's descriptor tells of the event");
   }
 }
 
-// ---- Scenes: how it begins, what the owner does while the worker is held, and
-// what has to follow
+// ---- Scenes: how it begins, what the owner does while the worker is held, and what has to follow
 
 bool put(std::size_t n) {
   const ssize_t r = ef_write(fd, bytes, n);
@@ -94,70 +93,71 @@ void open_and_miss() {
   require(ef_read(fd, bytes, sizeof bytes) == -1 && errno == EAGAIN, "a miss");
 }
 void the_rest_can_be_read() {
-  told_once(EF_READ);
+  wait_to_be_told(EF_READ);
   for (ssize_t r; (r = ef_read(fd, bytes, sizeof bytes)) != 0;)
     if (r < 0) require(errno == EAGAIN && ef_wait(fd, EF_READ, core::patience_ms) == EF_READ, "the next bytes");
 }
 
-bool refused;
 struct scene {
   const char *name;
   void (*start)();
   void (*meanwhile)();
   void (*after)();
+  unsigned once; // the bit that is told once in all
 };
-void nothing() {}
 constexpr scene scenes[] = {
-    {"the_owner_writes", open_and_flush, [] { put(50); }, all_is_written},
+    {"the_owner_writes", open_and_flush, [] { put(50); }, all_is_written, 0},
     {"the_owner_writes_and_flushes", open_and_flush, [] { require(put(50) && ef_flush(fd) == 0, "ef_flush"); },
-     all_is_written},
+     all_is_written, 0},
     {"the_owner_syncs", open_and_flush, [] { require(put(50) && ef_sync(fd) == 0, "ef_sync"); },
      [] {
-       told_once(EF_SYNC);
+       wait_to_be_told(EF_SYNC);
        all_is_written();
-     }},
+     },
+     EF_SYNC},
     {"the_owner_opens_anew", open_and_flush, [] { require(put(50) && ef_reopen(fd) == 0, "ef_reopen"); },
-     all_is_written},
+     all_is_written, 0},
     {"the_owner_closes", open_and_flush,
      [] { require(put(50) && ef_watch(fd, EF_CLOSE, &fd) == 0 && ef_close(fd) == 0, "ef_close"); },
-     [] { told_once(EF_CLOSE); }},
+     [] { wait_to_be_told(EF_CLOSE); }, EF_CLOSE},
     {"the_owner_is_refused", fill_and_let_go,
      [] {
        while (put(sizeof bytes)) {}
      },
      [] {
-       told_once(EF_WRITE);
+       wait_to_be_told(EF_WRITE);
        require(put(sizeof bytes), "what the event promises");
        all_is_written();
-     }},
-    {"the_owner_asks_for_room", fill_and_let_go, [] { refused = ef_watch(fd, EF_WRITE, &fd) == 0; },
-     [] {
-       if (refused) told_once(EF_WRITE);
-       all_is_written();
-     }},
-    {"the_owner_reads", open_and_miss,
-     [] { require(ef_read(fd, bytes, sizeof bytes) > 0 || errno == EAGAIN, "ef_read"); }, the_rest_can_be_read},
-    {"the_owner_asks_for_bytes", open_and_miss,
-     [] {
-       const int early = events_of(EF_READ); // the event was told, and is asked for again
-       if (ef_watch(fd, EF_READ, &fd) == 0 || early == 0) told_once(EF_READ);
-       require(ef_watch(fd, 0, &fd) == 0, "ef_watch");
-       require(ef_read(fd, bytes, 1) == 1 || errno == EAGAIN, "ef_read");
-       if (ef_watch(fd, EF_READ, &fd) > 0) require(ef_read(fd, bytes, 1) != 0 || errno == EAGAIN, "ef_read");
      },
-     nothing},
+     EF_WRITE},
+    {"the_owner_asks_for_room", fill_and_let_go,
+     [] {
+       if (ef_watch(fd, EF_WRITE, &fd) != 0) ++told[EF_WRITE]; // at once
+     },
+     [] {
+       wait_to_be_told(EF_WRITE);
+       all_is_written();
+     },
+     EF_WRITE},
+    {"the_reader_reads", open_and_miss,
+     [] { require(ef_read(fd, bytes, sizeof bytes) > 0 || errno == EAGAIN, "ef_read"); }, the_rest_can_be_read, 0},
+    {"the_reader_asks_for_bytes", open_and_miss, [] { require(ef_watch(fd, EF_READ, &fd) >= 0, "ef_watch"); },
+     the_rest_can_be_read, 0},
     {"the_reader_closes", open_and_miss,
-     [] { require(ef_watch(fd, EF_CLOSE, &fd) == 0 && ef_close(fd) == 0, "ef_close"); }, [] { told_once(EF_CLOSE); }},
+     [] { require(ef_watch(fd, EF_CLOSE, &fd) == 0 && ef_close(fd) == 0, "ef_close"); },
+     [] { wait_to_be_told(EF_CLOSE); }, EF_CLOSE},
 };
 
 trial held_before(long instruction, const scene &s, long *longest) {
   faulty::heal();
+  std::fill(std::begin(told), std::end(told), 0);
   const trial t = stepped::hold_worker(instruction, s.start, s.meanwhile);
   if (t == trial::done) s.after();
   *longest = std::max(*longest, stepped::steps.load());
   require(ef_close(fd) == 0 || errno == EBADF, "ef_close");
   require(core::drain(port) == 0, "the port becomes idle");
-  events_of(0);
+  take_events();
+  require(t != trial::done || !s.once || told[s.once] == 1, "one event");
   require(core::contents(path) == accepted, "the bytes");
   return t;
 }
