@@ -17,8 +17,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <semaphore>
+#include <string>
 #include <thread>
 
 // A sanitizer's runtime has its own idea of signals and goes through its memory in each call.
@@ -33,6 +35,7 @@ constexpr int longest_ms = 10;    // the other thread may need what the held one
 
 inline std::atomic<long> steps, hold_at; // hold_at < 0: nowhere
 inline std::atomic<bool> held, go_on, stepping;
+inline std::atomic<int> worker; // who called step_here
 
 inline void at_an_instruction(int, siginfo_t *, void *context) {
 #ifdef EF_STEPPING
@@ -68,6 +71,7 @@ template<class Fn> void run(Fn fn) {
 // From here on this thread, a worker of the library's, is stepped through until it was held or nobody steps any more.
 inline void step_here() {
 #ifdef EF_STEPPING
+  worker = ::gettid();
   sigset_t trap;
   ::sigemptyset(&trap);
   ::sigaddset(&trap, SIGTRAP);
@@ -155,15 +159,27 @@ class caller {
   std::thread thread_{[this] { work(); }};
 };
 
+inline bool worker_sleeps() { // and is not just without a processor
+  const std::string name = "/proc/self/task/" + std::to_string(worker) + "/stat";
+  FILE *f = std::fopen(name.c_str(), "r");
+  char state = 0;
+  const bool known = f && std::fscanf(f, "%*d (%*[^)]) %c", &state) == 1;
+  if (f) std::fclose(f);
+  return known && state == 'S';
+}
+
 // A worker that calls step_here is held before instruction `at` of what it does from there on: start() brings it there,
 // then meanwhile() here.
 template<class Start, class Fn> trial hold_worker(long at, Start start, Fn meanwhile) {
   prepare(at);
   start();
   long last = 0;
-  for (int quiet = 0; !held && quiet < (last > 0 ? 60 : 40000); doze()) { // it sleeps, or never came there
+  for (int quiet = 0; !held && quiet < (last > 0 ? 40 : 40000); doze()) {
     const long now = steps;
-    quiet = now == last ? quiet + 1 : 0;
+    if (now != last)
+      quiet = 0;
+    else if (now == 0 || worker_sleeps()) // it has not come there, or is through
+      ++quiet;
     last = now;
   }
   stepping = false;

@@ -67,7 +67,7 @@ bool reads() {
   char b[4];
   const ssize_t r = ef_read(fd, b, sizeof b);
   require(r >= 0 || errno == EAGAIN || errno == EBUSY || errno == EBADF, "ef_read");
-  return r >= 0;
+  return r >= 0 || errno == EAGAIN;
 }
 struct other_call {
   const char *name;
@@ -116,8 +116,7 @@ void every_place(void **state) {
         stepped::each_place(11, [&](long n) { return held_before(caller, n, call, other, fresh, &count); });
     std::printf("  held before %ld of its instructions, %s; the other %s, and had done it %ld times\n", places,
                 fresh ? "file without a writer" : "file with one", other.name, count);
-    // A reader of a file with accepted bytes waits until they are written.
-    require(places > 0 && (count > 0 || !fresh), "calls were held, and others got on");
+    require(places > 0 && count > 0, "calls were held, and others got on");
   }
 }
 

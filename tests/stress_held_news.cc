@@ -167,7 +167,8 @@ void every_place(void **state) {
   long count = 0;
   const long places = stepped::each_place(11, [&](long n) { return held_before(caller, n, s, &count); });
   std::printf("  held before %ld of its instructions; it had happened %ld times before it went on\n", places, count);
-  require(places > 0 && count > 0, "calls were held, and what they wait for happened");
+  // Behind the place where ef_sync asks there is little left of it.
+  require(places > 0 && (count > 0 || s.after == after_sync), "calls were held, and what they wait for happened");
   faulty::heal();
   require(ef_port_free(port) == 0, "ef_port_free");
 }
