@@ -314,7 +314,7 @@ endif
 # syncing, reopening and rotating are done by threads with either: their tests run once.
 READING := $(filter $(patsubst %,$(B)/tests/%,test_ev_% test_uv_% test_hpp% test_requests% test_streams test_trouble \
   test_news test_calls test_child test_hostile_% stress_ev_% stress_uv_% stress_requests% stress_news stress_model \
-  stress_races), $(TESTS))
+  stress_races stress_held_news), $(TESTS))
 ON_THREADS := engine=threads $(READING)
 
 check: build-tests $(BENCH)

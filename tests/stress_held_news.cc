@@ -17,7 +17,8 @@ using stress::require;
 std::string dir;
 int fd; // of this trial
 char bytes[8192];
-ef_event taken; // by the call that is held
+ef_event taken;               // within the trial
+std::atomic<bool> reads_hang; // those of threads
 
 bool is_ready(unsigned bit) { return ef_ready(fd) & static_cast<int>(bit); }
 ef_event told() { // the bell first, then the event
@@ -69,12 +70,32 @@ void open_cold() {
   faulty::now.nowait_miss = 1024;
 }
 bool bytes_come() {
+  reads_hang = false;
   return soon([] { return is_ready(EF_READ); });
 }
 void after_read(ssize_t r, int error) {
   require(r > 0 || (r == -1 && error == EAGAIN), "ef_read");
   if (r < 0) told_once(EF_READ);
   require(r > 0 || ef_read(fd, bytes, sizeof bytes) > 0, "what the event promises");
+}
+
+void miss() {
+  open_cold();
+  reads_hang = true;
+  taken = {};
+  require(ef_read(fd, bytes, sizeof bytes) == -1 && errno == EAGAIN, "a miss");
+}
+bool another_thread_takes_what_the_engine_has() {
+  reads_hang = false;
+  return soon([] {
+    if (taken.events == 0) require(ef_port_next(port, &taken, 1) >= 0, "ef_port_next");
+    return is_ready(EF_READ);
+  });
+}
+void after_waiting_for_bytes(ssize_t r, int) {
+  require(r == EF_READ, "ef_wait ends, as there are bytes");
+  if (taken.events == 0) told_once(EF_READ);
+  require(ef_read(fd, bytes, sizeof bytes) > 0, "what the event promises");
 }
 
 // A file with bytes to sync, and one that is closed.
@@ -139,6 +160,11 @@ constexpr scene scenes[] = {
      [] { return static_cast<ssize_t>(ef_wait(fd, EF_WRITE, core::patience_ms)); }, room_comes, after_wait},
     {"bytes_come_while_a_read_misses", open_cold, [] { return ef_read(fd, bytes, sizeof bytes); }, bytes_come,
      after_read},
+    {"bytes_come_while_a_thread_goes_to_sleep", miss,
+     [] { return static_cast<ssize_t>(ef_wait(fd, EF_READ, core::patience_ms)); }, bytes_come, after_waiting_for_bytes},
+    {"another_thread_turns_the_engine_meanwhile", miss,
+     [] { return static_cast<ssize_t>(ef_wait(fd, EF_READ, core::patience_ms)); },
+     another_thread_takes_what_the_engine_has, after_waiting_for_bytes},
     {"a_sync_ends_while_it_is_asked_for", write_some, [] { return static_cast<ssize_t>(ef_sync(fd)); }, sync_comes,
      after_sync},
     {"a_file_is_closed_while_it_is_asked_for", write_and_watch_the_close,
@@ -150,8 +176,11 @@ constexpr scene scenes[] = {
 trial held_before(stepped::caller &caller, long instruction, const scene &s, long *count) {
   faulty::heal();
   s.set();
+  const auto began = std::chrono::steady_clock::now();
   const trial t = caller.hold(instruction, s.call, [&] { *count += s.meanwhile(); });
-  faulty::now.hung = -1;
+  require(std::chrono::steady_clock::now() - began < std::chrono::milliseconds(core::patience_ms / 2),
+          "no wake-up lost");
+  faulty::now.hung = -1, reads_hang = false;
   s.after(caller.result, caller.error);
   require(ef_close(fd) == 0 || errno == EBADF, "ef_close");
   require(core::drain(port) == 0, "the port becomes idle");
@@ -176,7 +205,12 @@ void every_place(void **state) {
 } // namespace
 
 int main() {
-  faulty::install();
+  faulty::install([](ef::sys_table &t) {
+    t.preadv = [](int f, const iovec *v, int n, off_t at) {
+      while (reads_hang) stepped::doze();
+      return faulty::table.preadv(f, v, n, at);
+    };
+  });
   faulty::now.memory_shown = false;
   dir = core::directory();
   CMUnitTest tests[std::size(scenes)] = {};
