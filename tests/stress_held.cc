@@ -113,7 +113,7 @@ void every_place(void **state) {
     const bool fresh = kind % 2 == 0;
     long count = 0;
     const long places =
-        stepped::each_place(11, [&](long n) { return held_before(caller, n, call, other, fresh, &count); });
+        stepped::each_place(17, [&](long n) { return held_before(caller, n, call, other, fresh, &count); });
     std::printf("  held before %ld of its instructions, %s; the other %s, and had done it %ld times\n", places,
                 fresh ? "file without a writer" : "file with one", other.name, count);
     require(places > 0 && count > 0, "calls were held, and others got on");
