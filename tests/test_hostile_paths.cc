@@ -178,7 +178,7 @@ void the_memory_of_the_process_is_a_file(void **) {
 
 // Of files whose length the kernel does not tell, all of it, however it is read.
 void files_without_a_length_are_read_to_their_end(void **) {
-  for (const char *path : {"/proc/kallsyms", "/proc/filesystems", "/proc/self/cmdline"}) {
+  for (const char *path : {"/proc/kallsyms", "/proc/filesystems", "/proc/self/limits"}) {
     const std::string all = core::contents(path);
     if (all == "(no file)" || all.empty()) continue;
     requests::on_each_engine([&](loop &l) {

@@ -22,8 +22,8 @@ covered: build-tests
 # Memcheck looks for what was never written; leaks are AddressSanitizer's, and children that end at once have many. It
 # sees nothing of what io_uring writes, and waits for ever where a thread sleeps in it (valgrind 3.19): it is hidden. It
 # has no rseq: owner_store is off by itself. Left out: what switches stacks, and what counts the process's own memory.
-MEMCHECK := $(abspath $(B))/tests/no_uring EPERM all valgrind -q --fair-sched=yes --track-origins=yes --leak-check=no \
-  --error-exitcode=9
+MEMCHECK := env EFIO_MEMCHECK=1 $(abspath $(B))/tests/no_uring EPERM all valgrind -q --fair-sched=yes \
+  --track-origins=yes --leak-check=no --error-exitcode=9
 MEMCHECKED = $(filter-out $(B)/tests/test_crowd $(call programs,$(patsubst $(S)/%,%,$(shell \
   grep -l '"interleave' $(S)/tests/test_*.cc))),$(UNIT))
 valgrind: build-tests $(B)/tests/no_uring
