@@ -121,8 +121,8 @@ class caller {
     thread_.join();
   }
   // call() there, held before instruction `at` of it, or asleep before it comes to that; then meanwhile() here. What it
-  // answered: result, error.
-  template<class Fn> trial hold(long at, call wanted, Fn meanwhile) {
+  // answered: result, error. Until it is over afterwards(), every millisecond.
+  template<class Fn> trial hold(long at, call wanted, Fn meanwhile, void (*afterwards)() = nullptr) {
     wanted_ = wanted;
     prepare(at);
     begin_.release();
@@ -130,13 +130,15 @@ class caller {
     for (int i = 0; !held; ++i) {
       if (over_.try_acquire_for(std::chrono::microseconds(20)))
         return held ? trial::too_late : trial::no_such_instruction;
-      if (i != 300 || happened) continue;
+      if (happened && afterwards) afterwards();
+      if (i != 300) continue;
       meanwhile(); // it sleeps: what comes after that has to wake it up
       happened = true;
     }
     if (!happened) meanwhile();
     go_on = true;
-    over_.acquire();
+    while (!over_.try_acquire_for(std::chrono::milliseconds(1)))
+      if (afterwards) afterwards();
     return trial::done;
   }
   ssize_t result = 0;

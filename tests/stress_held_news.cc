@@ -85,12 +85,12 @@ void miss() {
   taken = {};
   require(ef_read(fd, bytes, sizeof bytes) == -1 && errno == EAGAIN, "a miss");
 }
+void loop_goes_on() { // what a ring has under way comes when its owner turns it
+  if (taken.events == 0) require(ef_port_next(port, &taken, 1) >= 0, "ef_port_next");
+}
 bool another_thread_takes_what_the_engine_has() {
   reads_hang = false;
-  return soon([] {
-    if (taken.events == 0) require(ef_port_next(port, &taken, 1) >= 0, "ef_port_next");
-    return is_ready(EF_READ);
-  });
+  return soon([] { return loop_goes_on(), is_ready(EF_READ); });
 }
 void after_waiting_for_bytes(ssize_t r, int) {
   require(r == EF_READ, "ef_wait ends, as there are bytes");
@@ -150,6 +150,7 @@ struct scene {
   ssize_t (*call)();
   bool (*meanwhile)();
   void (*after)(ssize_t result, int error);
+  void (*afterwards)() = nullptr; // until the call is over
 };
 constexpr scene scenes[] = {
     {"room_comes_while_a_write_is_refused", fill, [] { return ef_write(fd, bytes, sizeof bytes); }, room_comes,
@@ -161,10 +162,11 @@ constexpr scene scenes[] = {
     {"bytes_come_while_a_read_misses", open_cold, [] { return ef_read(fd, bytes, sizeof bytes); }, bytes_come,
      after_read},
     {"bytes_come_while_a_thread_goes_to_sleep", miss,
-     [] { return static_cast<ssize_t>(ef_wait(fd, EF_READ, core::patience_ms)); }, bytes_come, after_waiting_for_bytes},
+     [] { return static_cast<ssize_t>(ef_wait(fd, EF_READ, core::patience_ms)); }, bytes_come, after_waiting_for_bytes,
+     loop_goes_on},
     {"another_thread_turns_the_engine_meanwhile", miss,
      [] { return static_cast<ssize_t>(ef_wait(fd, EF_READ, core::patience_ms)); },
-     another_thread_takes_what_the_engine_has, after_waiting_for_bytes},
+     another_thread_takes_what_the_engine_has, after_waiting_for_bytes, loop_goes_on},
     {"a_sync_ends_while_it_is_asked_for", write_some, [] { return static_cast<ssize_t>(ef_sync(fd)); }, sync_comes,
      after_sync},
     {"a_file_is_closed_while_it_is_asked_for", write_and_watch_the_close,
@@ -177,7 +179,8 @@ trial held_before(stepped::caller &caller, long instruction, const scene &s, lon
   faulty::heal();
   s.set();
   const auto began = std::chrono::steady_clock::now();
-  const trial t = caller.hold(instruction, s.call, [&] { *count += s.meanwhile(); });
+  const trial t = caller.hold(
+      instruction, s.call, [&] { *count += s.meanwhile(); }, s.afterwards);
   require(std::chrono::steady_clock::now() - began < std::chrono::milliseconds(core::patience_ms / 2),
           "no wake-up lost");
   faulty::now.hung = -1, reads_hang = false;
