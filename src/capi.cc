@@ -67,7 +67,7 @@ void help_along(file &f, unsigned events) noexcept {
   if (events & EF_READ) fetch_for(f);
   if (!(events & EF_WRITE) || !f.can_write) return;
   flush_now(f);
-  if (!here()->chunks.may_take_large()) await_chunk(f);
+  if (f.out.has_room()) await_chunk(f); // it was a chunk that was missing
 }
 
 // Until something may have changed, at most so long. Of what this thread has under way nobody else hears.

@@ -75,7 +75,7 @@ std::uint64_t chunk_pool::bytes_max() noexcept {
 
 chunk *chunk_pool::pop(kind &k) noexcept {
   if (ef_free_node *n = ef_free_list_pop(&k.hot)) {
-    k.hot_count.fetch_sub(1, std::memory_order_relaxed);
+    k.hot_count.fetch_sub(1, std::memory_order_seq_cst);
     return &of(n)->c;
   }
   ef_free_node *n = ef_free_list_pop(&k.cold);
@@ -109,13 +109,13 @@ chunk *chunk_pool::take_small() noexcept { return take(small_); }
 void chunk_pool::give(chunk *c) noexcept {
   pooled *p = of(c);
   kind &k = p->c.bytes_max == limits::chunk_bytes ? large_ : small_;
-  k.hot_count.fetch_add(1, std::memory_order_relaxed);
+  k.hot_count.fetch_add(1, std::memory_order_seq_cst);
   ef_free_list_push(&k.hot, &p->node);
   on_return_(arg_);
 }
 
 bool chunk_pool::may_take_large() const noexcept {
-  return large_.hot_count.load(std::memory_order_relaxed) > 0 || !at_bound() || !ef_free_list_empty(&large_.cold) ||
+  return large_.hot_count.load(std::memory_order_seq_cst) > 0 || !at_bound() || !ef_free_list_empty(&large_.cold) ||
          !ef_free_list_empty(&large_.slabs);
 }
 
@@ -173,7 +173,7 @@ void chunk_pool::fill(kind &k, slab &s) noexcept {
     p.c.slots = reinterpret_cast<std::atomic<std::uint64_t> *>(p.c.data + data);
     p.c.state.store(chunk_word::state(s.generation, 0, 0) | chunk_word::sealed, std::memory_order_release);
     table_[s.first + i].store(&p.c, std::memory_order_release); // pairs with at()
-    k.hot_count.fetch_add(1, std::memory_order_relaxed);
+    k.hot_count.fetch_add(1, std::memory_order_seq_cst);
     ef_free_list_push(&k.hot, &p.node);
   }
   on_return_(arg_); // who was refused meanwhile
@@ -187,7 +187,7 @@ void chunk_pool::refill() noexcept {
 chunk_pool::slab *chunk_pool::gather_free(kind &k) noexcept {
   slab *found = nullptr;
   while (ef_free_node *n = ef_free_list_pop(&k.hot)) {
-    k.hot_count.fetch_sub(1, std::memory_order_relaxed);
+    k.hot_count.fetch_sub(1, std::memory_order_seq_cst);
     pooled *p = of(n);
     slab &s = *p->home;
     if (s.gathered_count++ == 0) {
@@ -208,7 +208,7 @@ void chunk_pool::discard(kind &k, slab &s, std::uint32_t *keep) noexcept {
     next = p->gathered;
     if (*keep > 0) {
       --*keep;
-      k.hot_count.fetch_add(1, std::memory_order_relaxed);
+      k.hot_count.fetch_add(1, std::memory_order_seq_cst);
       ef_free_list_push(&k.hot, &p->node);
       continue;
     }

@@ -52,11 +52,11 @@ enum class reading_by : std::uint8_t { nobody, reader, helper };
 enum class inline_mode : std::uint8_t { never, nowait, memory };
 
 // readiness word: armed bits (EF_) in the low half, bits ready to be taken in the high half, and whether the file is on
-// its port's list. The upper 32 bits count disarmings, so that a swap begun before one fails.
+// its port's list. The upper 32 bits count armings and disarmings, so that a swap begun before one fails.
 namespace ready_word {
-constexpr std::uint64_t listed = 1u << 31, disarming = std::uint64_t{1} << 32;
+constexpr std::uint64_t listed = 1u << 31, asking = std::uint64_t{1} << 32;
 constexpr unsigned ready_shift = 16;
-constexpr std::uint64_t bits = 0xff, not_taken = bits | ~(disarming - 1);
+constexpr std::uint64_t bits = 0xff, not_taken = bits | ~(asking - 1);
 constexpr std::uint64_t armed_of(std::uint64_t w) { return w & bits; }
 constexpr std::uint64_t ready_of(std::uint64_t w) { return w >> ready_shift & bits; }
 }

@@ -234,6 +234,7 @@ turn flush_and_sync(file &f) noexcept {
   }
   bring_to_disk(f);
   bool served = serve_syncs(f);
+  if (t == turn::again && chunks_given(f) != given) tell_room(f);
   if (t == turn::again) return t;
   bool closing = f.closing.load(std::memory_order_seq_cst); // pairs with ef_close; before the last look at the stream
   bool clean = settle(f);
@@ -355,7 +356,7 @@ void tell_room(file &f) noexcept {
   // The process's pool is empty: who was refused because of that is told by whoever gives a chunk back, unless this
   // file has none left: then small ones are to be had.
   if (!here()->chunks.may_take_large() && f.out.chunks() > 0) {
-    if (!armed(f, EF_WRITE)) return;
+    if (!armed(f, EF_WRITE) && !f.changed.has_waiters()) return;
     await_chunk(f);
     if (!here()->chunks.may_take_large()) return; // pairs with chunk_returned: it gives, then looks
   }
@@ -363,9 +364,9 @@ void tell_room(file &f) noexcept {
 }
 
 void await_chunk(file &f) noexcept {
-  if (f.starved.exchange(true, std::memory_order_seq_cst)) return; // pairs with chunk_returned
-  pin(f);
-  ef_list_push(&here()->starved, &f.starved_node.node);
+  if (!f.starved.exchange(true, std::memory_order_seq_cst)) // pairs with chunk_returned
+    pin(f), ef_list_push(&here()->starved, &f.starved_node.node);
+  chunk_returned(here()); // one that came back before has told nobody, and may be gone again
 }
 
 void chunk_returned(void *arg) noexcept {

@@ -117,8 +117,10 @@ void run_open(job *j) {
   move_state(f, r < 0 ? file_state::failed : file_state::open);
   tell_parked(f);
   // A failed open makes the file ready for everything: each call tells the errno.
-  post(f, EF_OPEN | EF_READ | (r < 0 || here()->chunks.may_take_large() ? EF_WRITE : 0));
-  schedule_flush(f); // whatever was accepted, or a close, waited for this
+  const bool room = f.can_write && here()->chunks.may_take_large();
+  post(f, EF_OPEN | EF_READ | (r < 0 || room ? EF_WRITE : 0));
+  if (r >= 0 && f.can_write && !room) await_chunk(f); // ef_seek may have waited
+  schedule_flush(f);                                  // whatever was accepted, or a close, waited for this
   port &p = *f.home;
   port_reference(p); // the file may be gone in the next line
   put_reference(f);

@@ -125,12 +125,16 @@ void post_request(port &p, file_node &n) noexcept {
   if (take_event(p, &n.node, &e)) use.call(&e);
 }
 
-void arm(file &f, unsigned bits) noexcept { f.readiness.fetch_or(bits, std::memory_order_seq_cst); }
+// Counted, also if the bits are armed: a swap that was begun for an older question looks again (see full).
+void arm(file &f, unsigned bits) noexcept {
+  std::uint64_t w = f.readiness.load(std::memory_order_relaxed);
+  while (!f.readiness.compare_exchange_weak(w, (w | bits) + asking, std::memory_order_seq_cst)) {}
+}
 
 void disarm(file &f, unsigned bits) noexcept {
   const std::uint64_t gone = bits | std::uint64_t{bits} << ready_shift;
   std::uint64_t w = f.readiness.load(std::memory_order_relaxed);
-  while (!f.readiness.compare_exchange_weak(w, (w & ~gone) + disarming, std::memory_order_seq_cst)) {}
+  while (!f.readiness.compare_exchange_weak(w, (w & ~gone) + asking, std::memory_order_seq_cst)) {}
 }
 
 void port_quiesce(port &p) noexcept {

@@ -155,7 +155,7 @@ void open_anew(file &f) noexcept {
 
 void forget_reopening(file &f) noexcept {
   if (f.reopen_at.exchange(none, std::memory_order_seq_cst) == none) return; // pairs with reopen_file
-  post(f, EF_OPEN);
+  post(f, EF_OPEN | EF_WRITE);
   port_not_busy(*f.home);
 }
 

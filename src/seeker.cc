@@ -51,7 +51,8 @@ off_t seek_origin(file &f, int whence) noexcept {
 ssize_t refuse(file &f) noexcept {
   const unsigned bit = f.can_read ? EF_READ : EF_WRITE;
   flush_now(f);
-  return wait_while(f, bit, [](file &g) { return !g.out.has_much_room(); });
+  // The error: pairs with stick_error, whose event may have come before the arming.
+  return wait_while(f, bit, [](file &g) { return !g.out.has_much_room() && !g.error.load(std::memory_order_seq_cst); });
 }
 
 ssize_t seek_writes(file &f, std::int64_t to) noexcept {

@@ -125,8 +125,8 @@ ssize_t write_file(file &f, const iovec *iov, int count, std::size_t n) noexcept
     else
       r = refuse(f, r);
   }
-  // A chunk taken in vain was given back without a word to those refused because of it.
-  if (r > 0 && armed(f, EF_WRITE)) tell_room(f);
+  // A chunk taken in vain was given back without a word to those refused because of it: by a call that failed, too.
+  if (r != -EAGAIN && armed(f, EF_WRITE)) tell_room(f);
   return r;
 }
 

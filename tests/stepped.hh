@@ -34,13 +34,18 @@ constexpr long long flag = 0x100; // TF of the flags register
 constexpr int longest_ms = 10;    // the other thread may need what the held one has
 
 inline std::atomic<long> steps, hold_at; // hold_at < 0: nowhere
-inline std::atomic<bool> held, go_on, stepping;
-inline std::atomic<int> worker; // who called step_here
+inline std::atomic<bool> held, go_on;
+inline std::atomic<long> trials;   // begun and ended
+inline thread_local long stepping; // in which of them
+inline std::atomic<int> worker;    // who called step_here
 
 inline void at_an_instruction(int, siginfo_t *, void *context) {
 #ifdef EF_STEPPING
   long long &flags = static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_EFL];
-  if (!stepping.load(std::memory_order_acquire)) flags &= ~flag; // a thread that slept in between
+  if (stepping != trials.load(std::memory_order_acquire)) { // a thread that slept in between
+    flags &= ~flag;
+    return;
+  }
   if (steps.fetch_add(1, std::memory_order_relaxed) != hold_at.load(std::memory_order_relaxed)) return;
   held.store(true, std::memory_order_release); // all that came before is seen
   const int error = errno;
@@ -54,12 +59,13 @@ inline void at_an_instruction(int, siginfo_t *, void *context) {
 #endif
 }
 // Before run(), by either thread.
-inline void prepare(long at) { steps = 0, held = false, go_on = false, hold_at = at, stepping = true; }
+inline void prepare(long at) { steps = 0, held = false, go_on = false, hold_at = at, ++trials; }
 
 // Calls fn, and is held before that instruction of it until go_on, but not longer than longest_ms. One thread at a
 // time.
 template<class Fn> void run(Fn fn) {
 #ifdef EF_STEPPING
+  stepping = trials;
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | static_cast<unsigned long long>(flag));
   fn();
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~static_cast<unsigned long long>(flag));
@@ -72,6 +78,7 @@ template<class Fn> void run(Fn fn) {
 inline void step_here() {
 #ifdef EF_STEPPING
   worker = ::gettid();
+  stepping = trials;
   sigset_t trap;
   ::sigemptyset(&trap);
   ::sigaddset(&trap, SIGTRAP);
@@ -184,10 +191,10 @@ template<class Start, class Fn> trial hold_worker(long at, Start start, Fn meanw
       ++quiet;
     last = now;
   }
-  stepping = false;
   const bool there = held;
   if (there) meanwhile();
   go_on = true;
+  ++trials;
   return there ? trial::done : trial::no_such_instruction;
 }
 

@@ -5,6 +5,10 @@
 #include "own_port.hh"
 #include "stepped.hh"
 
+#include "file.hh"
+#include "port.hh"
+#include "process.hh"
+
 #include <iterator>
 
 namespace {
@@ -71,13 +75,28 @@ void open_and_flush() {
   step_next = true;
   require(ef_flush(fd) == 0, "ef_flush");
 }
-void fill_and_let_go() {
+ef::file &the_file() {
+  ef::file *f = ef::files.at(ef::slot_of(fd));
+  require(f, "a file");
+  return *f;
+}
+void fill() {
   open_written(128 * 1024);
   faulty::now.hung = faulty::every_file;
   while (put(sizeof bytes)) {}
-  require(ef_watch(fd, 0, &fd) == 0, "nobody has asked");
+}
+void let_go() {
   step_next = true;
   faulty::now.hung = -1;
+}
+void fill_and_let_go() {
+  fill();
+  require(ef_watch(fd, 0, &fd) == 0, "nobody has asked");
+  let_go();
+}
+void fill_ask_and_let_go() {
+  fill();
+  let_go();
 }
 void all_is_written() {
   for (int i = 0; core::stats(fd).written < accepted.size(); stepped::doze())
@@ -105,6 +124,7 @@ struct scene {
   void (*after)();
   unsigned once; // the bit that is told once in all
 };
+bool again; // the owner was refused after it was armed
 constexpr scene scenes[] = {
     {"the_owner_writes", open_and_flush, [] { put(50); }, all_is_written, 0},
     {"the_owner_writes_and_flushes", open_and_flush, [] { require(put(50) && ef_flush(fd) == 0, "ef_flush"); },
@@ -130,9 +150,26 @@ constexpr scene scenes[] = {
        all_is_written();
      },
      EF_WRITE},
+    {"the_owner_is_refused_again", fill_ask_and_let_go,
+     [] {
+       take_events();
+       again = told[EF_WRITE] > 0 || ef::armed(the_file(), EF_WRITE); // and no event is on its way
+       faulty::now.hung = faulty::every_file;                         // no further write ends
+       while (put(sizeof bytes)) {}
+       told[EF_WRITE] = 0;
+     },
+     [] {
+       for (int i = 0; i < 20 && told[EF_WRITE] == 0; ++i) take_events(), stepped::doze();
+       require(!again || told[EF_WRITE] == 0 || the_file().out.has_room(), "there is room when it is told");
+       faulty::now.hung = -1;
+       all_is_written();
+     },
+     0},
     {"the_owner_asks_for_room", fill_and_let_go,
      [] {
-       if (ef_watch(fd, EF_WRITE, &fd) != 0) ++told[EF_WRITE]; // at once
+       const int now = ef_watch(fd, EF_WRITE, &fd);
+       require(now >= 0, "ef_watch");
+       if (now > 0) ++told[EF_WRITE]; // at once
      },
      [] {
        wait_to_be_told(EF_WRITE);
