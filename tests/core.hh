@@ -173,6 +173,17 @@ inline ef_file_counters stats(int fd) {
   return c;
 }
 
+// One test for each entry of a table, by its name; the entry is what the test's state points to.
+template<class Entry, std::size_t count> int run_each(const Entry (&table)[count], CMUnitTestFunction test) {
+  CMUnitTest tests[count] = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    tests[i] = cmocka_unit_test(test);
+    tests[i].name = table[i].name;
+    tests[i].initial_state = const_cast<Entry *>(&table[i]);
+  }
+  return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
+
 // The next event of a port, within the deadline. All of zero: none came in `ms`.
 inline ef_event next(ef_port *p, int ms = patience_ms) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);

@@ -124,13 +124,7 @@ void every_place(void **state) {
 
 int main() {
   dir = core::directory();
-  CMUnitTest tests[std::size(calls)] = {};
-  for (std::size_t i = 0; i < std::size(calls); ++i) {
-    tests[i] = cmocka_unit_test(every_place);
-    tests[i].name = calls[i].name;
-    tests[i].initial_state = const_cast<held_call *>(&calls[i]);
-  }
-  const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
+  const int failed = core::run_each(calls, every_place);
   if (!failed) core::remove(dir);
   return failed;
 }

@@ -221,13 +221,7 @@ int main() {
   });
   faulty::now.memory_shown = false;
   dir = core::directory();
-  CMUnitTest tests[std::size(scenes)] = {};
-  for (std::size_t i = 0; i < std::size(scenes); ++i) {
-    tests[i] = cmocka_unit_test(every_place);
-    tests[i].name = scenes[i].name;
-    tests[i].initial_state = const_cast<scene *>(&scenes[i]);
-  }
-  const int failed = cmocka_run_group_tests(tests, nullptr, nullptr);
+  const int failed = core::run_each(scenes, every_place);
   if (!failed) core::remove(dir);
   return failed;
 }
